@@ -1,0 +1,88 @@
+package sourcetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"remit/sql/source"
+)
+
+// Render holds the SQL that a dialect's queries become: one golden file for
+// each query in dir, rewritten where the environment has UPDATE=1.
+func Render(t *testing.T, d *source.Dialect, dir string) {
+	asOf := time.Date(2024, 2, 29, 10, 20, 30, 123_000_000, time.UTC)
+	for name, q := range renderQueries() {
+		t.Run(name, func(t *testing.T) {
+			st, err := d.Select(q, asOf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			b.WriteString(st.SQL + "\n")
+			for i, a := range st.Args {
+				if a.List != nil {
+					fmt.Fprintf(&b, "-- $%d: list %q\n", i+1, a.List)
+				} else {
+					fmt.Fprintf(&b, "-- $%d: %q\n", i+1, a.Text)
+				}
+			}
+			path := filepath.Join(dir, name+".sql")
+			if os.Getenv("UPDATE") == "1" {
+				if err := os.MkdirAll(dir, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(b.String()), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), b.String()); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", path, diff)
+			}
+		})
+	}
+}
+
+// renderQueries are queries that together use every part of source.Query.
+func renderQueries() map[string]*source.Query {
+	claimColumns := []source.Column{
+		{Name: "data_source", Type: textType}, {Name: "Claim_ID", Type: textType}, {Name: "patient_id", Type: textType},
+		{Name: "paid_date", Type: source.Type{Kind: source.KindDate}}, {Name: "loaded", Type: source.Type{Kind: source.KindInstant}},
+		{Name: "status", Type: source.Type{Kind: source.KindText, Padded: true}}, {Name: "paid", Type: source.Type{Kind: source.KindDecimal, Precision: 18, Scale: 2}},
+		{Name: "dx_1", Type: textType}, {Name: "dx_2", Type: textType},
+	}
+	claim := &source.Relation{Name: "claim", Table: "tuva.medical_claim", Columns: claimColumns[:5]}
+	key := textKey("data_source", "claim_id")
+	line := &source.Relation{Name: "line", SQL: "SELECT m.*\nFROM tuva.medical_claim m"}
+	parent := &source.Query{From: claim, Key: key, Where: exprs("eob_kind = 'professional'"),
+		Narrow: source.Narrow{Patient: textKey("patient_id")[0], Patients: []string{"p1", "p2"}}}
+	patientRange := source.Narrow{Patient: textKey("patient_id")[0], PatientAfter: pointer("100"), PatientUpTo: pointer("200")}
+	return map[string]*source.Query{
+		"plain":    {From: claim, Columns: exprs("claim_id", "CASE WHEN paid > 0 THEN 1 END"), Where: exprs("paid IS NOT NULL"), Key: key},
+		"snapshot": {From: claim, Columns: exprs("snapshot.as_of_date - paid_date"), Key: key},
+		"wrapped": {From: &source.Relation{Name: "claim", SQL: "SELECT * FROM c", Trim: true, Keep: []string{"data_source", "claim_id"}, Columns: claimColumns,
+			Empty: source.Empty{Text: []string{"", "it's"}, Date: []string{"9999-12-31"}}}, Columns: exprs("status"), Key: key},
+		"key-range": {From: line, Columns: exprs("n"), Key: append(textKey("data_source", "claim_id"), source.KeyColumn{Name: "n", Type: integerType}),
+			Narrow: source.Narrow{KeyAfter: []string{"a", "b", "3"}, KeyUpTo: []string{"a", "z"}}},
+		"patients":     {From: line, Columns: exprs("n"), Key: key, Narrow: patientRange},
+		"patient-list": {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Patient: textKey("patient_id")[0], Patients: []string{`a"b`, "c"}}},
+		"keys":         {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Keys: [][]string{{"a", "1"}, {"b", "2"}}}},
+		"child":        {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Parent: parent},
+		"distinct":     {From: line, Columns: exprs("data_source", "claim_id", "n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Distinct: true},
+		"updated": {From: claim, Columns: exprs("claim_id"), Key: key, Narrow: source.Narrow{Updated: source.KeyColumn{Name: "loaded"},
+			Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Until: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), UntilInclusive: true,
+			SinceAlso: []*source.Query{{From: line, Key: key, Where: exprs("n > 0"), Narrow: source.Narrow{Updated: source.KeyColumn{Name: "changed", Type: source.Type{Kind: source.KindTimestamp}}}}}}},
+		"unpivot": {From: &source.Relation{Name: "diagnosis", Unpivot: &source.Unpivot{From: "1", To: "2", Columns: []source.UnpivotColumn{{Name: "code", Pattern: "dx_{n}"}},
+			Of: &source.Relation{Name: "claim", Table: "claim", Columns: append(claimColumns[:5:5], claimColumns[7:]...)}}}, Columns: exprs("diagnosis.code"), Key: key,
+			Order: []source.KeyColumn{{Name: "n", Type: integerType}}},
+	}
+}
