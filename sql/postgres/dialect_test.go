@@ -1,0 +1,11 @@
+package postgres
+
+import (
+	"testing"
+
+	"remit/sql/source/sourcetest"
+)
+
+func TestDialect(t *testing.T) {
+	sourcetest.Render(t, &dialect, "testdata/sql")
+}

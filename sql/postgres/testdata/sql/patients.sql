@@ -1,0 +1,15 @@
+SELECT
+(
+n
+) AS c0
+FROM (
+SELECT m.*
+FROM tuva.medical_claim m
+) AS "line"
+WHERE "line"."data_source" IS NOT NULL
+  AND "line"."claim_id" IS NOT NULL
+  AND "line"."patient_id" COLLATE "C" > $1::text
+  AND "line"."patient_id" COLLATE "C" <= $2::text
+ORDER BY "line"."data_source" COLLATE "C", "line"."claim_id" COLLATE "C"
+-- $1: "100"
+-- $2: "200"
