@@ -1,0 +1,194 @@
+package profiles
+
+import (
+	"sync"
+
+	"remit/profiles/r4"
+	"remit/profiles/terminology"
+)
+
+// A program is what one definition demands of a node of one R4 type, compiled:
+// immutable once made, shared by all validations.
+//
+// There are two kinds. The base program of a type holds all that R4 itself
+// demands; every node is judged by the one of its type. A profile's program
+// holds only what the profile demands beyond: elements about which it says
+// nothing new have no group, and a whole branch without news has no program. So
+// the base is judged once, whatever number of profiles applies, and no fault is
+// found twice.
+type program struct {
+	el  *Element
+	typ *r4.Type
+
+	base     bool // judge primitive forms, ele-1, ext-1
+	resource bool // any resource: judged by its own type and profiles
+
+	fixed, pattern     *Literal
+	minValue, maxValue *Literal
+	maxLength          int
+	binding, widest    *bound
+	targets            *targets
+	also               []*program // profiles of the datatype, all of which must hold
+	anyOf              []*program // profiles of the datatype, one of which must hold
+	invariants         []invariant
+
+	kids *table
+}
+
+// idle says that the program demands nothing.
+func (p *program) idle() bool {
+	return !p.base && !p.resource && p.fixed == nil && p.pattern == nil && p.minValue == nil && p.maxValue == nil &&
+		p.maxLength == 0 && p.binding == nil && p.widest == nil && p.targets == nil && len(p.also) == 0 && len(p.anyOf) == 0 &&
+		len(p.invariants) == 0 && (p.kids == nil || p.kids.fill == nil && len(p.kids.groups) == 0)
+}
+
+// table is what a program demands of a node's children, in the order of R4's
+// elements. A type's base table is filled on first use, so that judging a
+// Patient does not compile all of R4.
+type table struct {
+	once   sync.Once
+	fill   func() []group
+	groups []group
+}
+
+func (t *table) load() []group {
+	if t.fill != nil {
+		t.once.Do(func() { t.groups = t.fill() })
+	}
+	return t.groups
+}
+
+// group is what is demanded of the repetitions of one element, of all
+// alternatives of a choice together.
+type group struct {
+	el       *Element
+	lo, hi   int // r4.Element.Index of the first and last alternative
+	min, max int
+	progs    []*program // by alternative; nil where nothing is demanded
+	barred   []bool     // by alternative; nil where all are allowed
+	slicing  *slicing
+}
+
+// slicing tells repetitions apart.
+type slicing struct {
+	el        *Element
+	slices    []slice
+	closed    bool
+	openAtEnd bool
+	ordered   bool
+}
+
+// slice is a group of those repetitions that pass its tests.
+type slice struct {
+	group
+	tests []test
+	// claims says that the slice brings the extension's own definition, which
+	// then need not be looked up by url.
+	claims bool
+}
+
+// test is one discriminator as one slice answers it.
+type test struct {
+	steps []step
+	// One of:
+	cond    *cond    // a node at the end of steps meets it
+	types   []string // the node there has one of these types
+	exists  int8     // 1: there is such a node; -1: there is none
+	profile *program // the node there meets it
+	unknown bool     // cannot be told
+	resolve bool     // the node at the end is a Reference; its target is meant
+}
+
+// step goes from a node to children.
+type step struct {
+	alts []*r4.Element // one element, or the alternatives of a choice
+	url  string        // extension(url): only those with it
+}
+
+// cond is what a slice says of the node a discriminator leads to.
+type cond struct {
+	fixed, pattern *Literal
+	bound          *bound
+	kids           []condKid
+}
+
+type condKid struct {
+	alts []*r4.Element
+	cond *cond
+}
+
+// bound is a binding to a value set that is at hand or not.
+type bound struct {
+	strength string
+	canon    string
+	set      *terminology.ValueSet // nil if not loaded
+	kind     codedKind
+}
+
+// codedKind is how a type holds codes.
+type codedKind uint8
+
+const (
+	codedNot codedKind = iota
+	codedCode
+	codedCoding
+	codedConcept
+	codedQuantity
+)
+
+func kindOfCoded(t *r4.Type) codedKind {
+	if t == nil {
+		return codedNot
+	}
+	switch t.Name() {
+	case "code", "uri", "url", "canonical", "string", "id", "oid":
+		return codedCode
+	case "Coding":
+		return codedCoding
+	case "CodeableConcept":
+		return codedConcept
+	case "Quantity", "Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity":
+		return codedQuantity
+	}
+	return codedNot
+}
+
+// targets are the resource types a Reference may lead to.
+type targets struct {
+	types []string
+	text  string // for the message
+}
+
+func (t *targets) allow(name string) bool {
+	for _, x := range t.types {
+		if x == name {
+			return true
+		}
+	}
+	return false
+}
+
+// vocabulary are the elements that the validator itself looks at.
+type vocabulary struct {
+	conceptCoding                 *r4.Element
+	codingSystem, codingCode      *r4.Element
+	quantitySystem, quantityCode  *r4.Element
+	reference, referenceType      *r4.Element
+	extensionURL                  *r4.Element
+	metaProfile                   *r4.Element
+	extension, referenceT, quantT *r4.Type
+}
+
+var words = sync.OnceValue(func() *vocabulary {
+	concept, coding, quantity := r4.Lookup("CodeableConcept"), r4.Lookup("Coding"), r4.Lookup("Quantity")
+	reference, extension := r4.Lookup("Reference"), r4.Lookup("Extension")
+	return &vocabulary{
+		conceptCoding: concept.Element("coding"),
+		codingSystem:  coding.Element("system"), codingCode: coding.Element("code"),
+		quantitySystem: quantity.Element("system"), quantityCode: quantity.Element("code"),
+		reference: reference.Element("reference"), referenceType: reference.Element("type"),
+		extensionURL: extension.Element("url"),
+		metaProfile:  r4.Lookup("Meta").Element("profile"),
+		extension:    extension, referenceT: reference, quantT: quantity,
+	}
+})

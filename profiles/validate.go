@@ -1,0 +1,621 @@
+package profiles
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"remit/profiles/fhirpath"
+	"remit/profiles/r4"
+	"remit/profiles/terminology"
+)
+
+// ValidatorOptions choose what a Validator judges by.
+type ValidatorOptions struct {
+	// Profiles judge every resource of their type; where none is given for a
+	// type, meta.profile decides, and the base definition always does. Resources
+	// in a Bundle are judged so too; contained ones only by their own
+	// meta.profile.
+	Profiles []string
+	// SkipNotes leaves out findings of severity Note.
+	SkipNotes bool
+}
+
+// Validator judges resources. It does no I/O, reads no clock, and is safe for
+// concurrent use.
+type Validator struct {
+	set       *Set
+	byType    map[string][]*program
+	skipNotes bool
+	pool      sync.Pool
+	learnt    sync.Mutex
+	declared  atomic.Pointer[map[string]declared] // by meta.profile
+	known     atomic.Pointer[map[string]*program] // extensions by url
+	bases     atomic.Pointer[map[*r4.Type]*program]
+}
+
+// declared is what a canonical in meta.profile stands for.
+type declared struct {
+	prog *program // nil where the profile demands nothing beyond R4
+	typ  string   // "" if it is not loaded
+}
+
+// Validator compiles the profiles of o. Error: *UnknownError.
+func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
+	v := &Validator{set: s, byType: map[string][]*program{}, skipNotes: o.SkipNotes}
+	v.declared.Store(&map[string]declared{})
+	v.known.Store(&map[string]*program{})
+	v.bases.Store(&map[*r4.Type]*program{})
+	v.pool.New = func() any {
+		st := &state{v: v}
+		st.env.Membership = membership{s}
+		st.env.Conformance = conformance{st}
+		return st
+	}
+	for _, ref := range o.Profiles {
+		p, err := s.Profile(ref)
+		if err != nil {
+			return nil, err
+		}
+		list := v.byType[p.Type]
+		if prog := s.compiler.profile(p); prog != nil {
+			list = append(list, prog)
+		} else if list == nil {
+			list = []*program{} // the base itself was asked for: meta.profile is out
+		}
+		v.byType[p.Type] = list
+	}
+	return v, nil
+}
+
+// Validate appends what it finds in r to dst: in the order of the resource for
+// each definition, R4 first, then the profiles. A resource without a type (one
+// that could not be parsed) gives nothing.
+//
+// On a data-absent-reason, or any element that has only extensions: it exists,
+// so it meets a minimum cardinality (R4 2.1.0.8 "Extensibility": "extensions may
+// appear in place of the value"; R4 StructureDefinition data-absent-reason). It
+// has no value, so it is neither a fixed value nor holds a pattern. A required
+// binding on a primitive (status, gender) is about a code that is not there and
+// cannot be decided: a note. A CodeableConcept or Coding under a required binding
+// must bear a code from the value set, text or an extension alone do not do (R4
+// 4.1.5.1 "required"; US Core, "Missing Data", says the same): an error.
+func (v *Validator) Validate(r *r4.Resource, dst []Finding) []Finding {
+	if r.Type() == nil {
+		return dst
+	}
+	s := v.pool.Get().(*state)
+	s.r, s.out, s.start, s.soft = r, dst, len(dst), 0
+	s.claimed = grown(s.claimed, r.Len())
+	s.judge(r4.Root)
+	out := s.out
+	s.r, s.out = nil, nil
+	v.pool.Put(s)
+	return out
+}
+
+// grown gives b with n bits, all clear.
+func grown(b []uint64, n int) []uint64 {
+	words := n/64 + 1
+	if cap(b) < words {
+		return make([]uint64, words)
+	}
+	b = b[:words]
+	clear(b)
+	return b
+}
+
+// state is one validation under way.
+type state struct {
+	v        *Validator
+	r        *r4.Resource
+	out      []Finding
+	resource r4.Node   // the resource the node in hand belongs to
+	exts     []r4.Node // extensions met, to be judged by their own definition
+	claimed  []uint64  // extensions already judged so, by node
+	counts   []int32   // stack of slice counts
+	dealt    []r4.Node // stack of repetitions to be dealt to slices
+	depth    int
+	soft     int // warnings about extensible bindings so far
+	env      fhirpath.Env
+	trial    int // above 0 while findings are thrown away
+	start    int // where this resource's findings begin in out
+}
+
+// maxDepth ends a validation that goes deeper than any sane resource.
+const maxDepth = 512
+
+// judge judges the resource at n by R4, its profiles, and its extensions'
+// definitions.
+func (s *state) judge(n r4.Node) {
+	t := s.r.TypeOf(n)
+	if t == nil {
+		return
+	}
+	outer, from := s.resource, len(s.exts)
+	s.resource = n
+	base := s.v.base(t)
+	s.node(n, base)
+	contained := n != r4.Root && s.r.ElementOf(n).Name() == "contained"
+	if list, ok := s.v.byType[t.Name()]; ok && !contained {
+		for _, p := range list {
+			s.node(n, p)
+		}
+	} else {
+		s.declaredProfiles(n, t)
+	}
+	for i := from; i < len(s.exts); i++ {
+		s.extension(s.exts[i])
+	}
+	s.exts = s.exts[:from]
+	s.resource = outer
+}
+
+// base is the base program of a type.
+func (v *Validator) base(t *r4.Type) *program {
+	if p, ok := (*v.bases.Load())[t]; ok {
+		return p
+	}
+	p := v.set.compiler.root(t)
+	v.learnt.Lock()
+	defer v.learnt.Unlock()
+	grown := maps.Clone(*v.bases.Load())
+	grown[t] = p
+	v.bases.Store(&grown)
+	return p
+}
+
+// declaredProfiles judges by meta.profile.
+func (s *state) declaredProfiles(n r4.Node, t *r4.Type) {
+	meta := t.Element("meta")
+	if meta == nil {
+		return
+	}
+	m := s.r.Find(n, meta)
+	if m == r4.None {
+		return
+	}
+	for c := s.r.Find(m, words().metaProfile); c != r4.None; c = s.r.NextSame(c) {
+		canonical := s.r.Value(c)
+		if canonical == nil {
+			continue
+		}
+		d, ok := (*s.v.declared.Load())[string(canonical)]
+		if !ok {
+			d = s.v.learn(string(canonical))
+		}
+		switch {
+		case d.typ == "":
+			s.add(Warning, "profile-unknown", c, s.v.base(t).el, "declares a profile that is not loaded")
+		case d.typ != t.Name():
+			s.add(Error, "profile-type", c, s.v.base(t).el, fmt.Sprintf("declares a profile on %s; this is a %s", d.typ, t.Name()))
+		case d.prog != nil:
+			s.node(n, d.prog)
+		}
+	}
+}
+
+// maxLearnt bounds what is remembered of canonicals that resources name.
+const maxLearnt = 4096
+
+func (v *Validator) learn(canonical string) declared {
+	var d declared
+	if p, err := v.set.find(canonical, nil); err == nil {
+		d = declared{prog: v.set.compiler.profile(p), typ: p.Type}
+	}
+	v.learnt.Lock()
+	defer v.learnt.Unlock()
+	if old := *v.declared.Load(); len(old) < maxLearnt {
+		grown := maps.Clone(old)
+		grown[canonical] = d
+		v.declared.Store(&grown)
+	}
+	return d
+}
+
+// extension judges an extension by the definition its url names, unless a slice
+// did so.
+func (s *state) extension(n r4.Node) {
+	if s.claimed[n>>6]&(1<<(n&63)) != 0 {
+		return
+	}
+	u := s.r.Find(n, words().extensionURL)
+	if u == r4.None {
+		return
+	}
+	url := s.r.Value(u)
+	p, ok := (*s.v.known.Load())[string(url)]
+	if !ok {
+		p = s.v.learnExtension(string(url))
+	}
+	if p != nil {
+		s.node(n, p)
+		return
+	}
+	// A modifier that is not understood makes the whole resource unsafe to use.
+	// Source: R4 Extensibility, 2.4.1 "Modifier Extensions".
+	if e := s.r.ElementOf(n); e != nil && e.Name() == "modifierExtension" && s.v.set.lookup("StructureDefinition", string(url), nil) == nil {
+		s.add(Warning, "modifier-extension-unknown", n, s.v.base(words().extension).el, "bears a modifier extension whose definition is not loaded")
+	}
+}
+
+func (v *Validator) learnExtension(url string) *program {
+	var prog *program
+	if p, err := v.set.find(url, nil); err == nil && p.Type == "Extension" {
+		prog = v.set.compiler.profile(p)
+	}
+	v.learnt.Lock()
+	defer v.learnt.Unlock()
+	if old := *v.known.Load(); len(old) < maxLearnt {
+		grown := maps.Clone(old)
+		grown[url] = prog
+		v.known.Store(&grown)
+	}
+	return prog
+}
+
+// add records a finding at n that el demands.
+func (s *state) add(sev Severity, code string, n r4.Node, el *Element, message string) {
+	if sev == Note && s.v.skipNotes {
+		return
+	}
+	f := Finding{Severity: sev, Code: code, Path: s.r.Path(n), Node: n, Origin: s.r.Origin(n), Message: message}
+	if el != nil {
+		f.Element = el.ID
+		f.Profile = el.Profile.Canonical()
+	}
+	s.out = append(s.out, f)
+}
+
+// node judges n and what is below it.
+func (s *state) node(n r4.Node, p *program) {
+	if p.resource {
+		s.judge(n)
+		return
+	}
+	if s.depth++; s.depth > maxDepth {
+		s.depth--
+		s.add(Error, "too-deep", n, p.el, fmt.Sprintf("lies more than %d levels deep", maxDepth))
+		return
+	}
+	if p.base {
+		s.sound(n, p)
+	}
+	if p.fixed != nil && !equal(s.r, n, p.fixed.Tree, r4.Root) {
+		s.add(Error, "fixed-value", n, p.el, "must be exactly "+brief(p.fixed.JSON))
+	}
+	if p.pattern != nil && !within(s.r, n, p.pattern.Tree, r4.Root) {
+		s.add(Error, "pattern-value", n, p.el, "must hold the pattern "+brief(p.pattern.JSON))
+	}
+	if p.binding != nil {
+		s.bound(n, p, p.binding)
+	}
+	if p.widest != nil {
+		s.bound(n, p, p.widest)
+	}
+	if p.targets != nil {
+		if name, known := s.targetType(n); known && !p.targets.allow(name) {
+			s.add(Error, "reference-target", n, p.el, fmt.Sprintf("refers to %s; allowed: %s", name, p.targets.text))
+		}
+	}
+	if p.maxLength > 0 {
+		if v := s.r.Value(n); len(v) > p.maxLength && utf8.RuneCount(v) > p.maxLength {
+			s.add(Error, "max-length", n, p.el, fmt.Sprintf("has %d characters, at most %d allowed", utf8.RuneCount(v), p.maxLength))
+		}
+	}
+	if p.minValue != nil || p.maxValue != nil {
+		s.bounds(n, p)
+	}
+	for _, q := range p.also {
+		s.node(n, q)
+	}
+	if len(p.anyOf) > 0 {
+		s.anyOf(n, p)
+	}
+	if p.kids != nil {
+		s.children(n, p.kids.load())
+	}
+	for i := range p.invariants {
+		s.invariant(n, &p.invariants[i])
+	}
+	s.depth--
+}
+
+// brief keeps a definition's value short in a message.
+func brief(raw []byte) string {
+	if len(raw) > 200 {
+		return string(raw[:200]) + "..."
+	}
+	return string(raw)
+}
+
+// sound judges what R4 demands of any node: a primitive's form, that nothing is
+// empty (ele-1), and that an extension has either a value or extensions (ext-1).
+func (s *state) sound(n r4.Node, p *program) {
+	t := p.typ
+	if t == nil {
+		return
+	}
+	if t.Kind() == r4.KindPrimitive && s.r.HasValue(n) {
+		if !r4.ValidPrimitive(t, s.r.Value(n)) {
+			s.add(Error, "primitive-form", n, p.el, "is not in the form of a "+t.Name())
+		}
+		return
+	}
+	if t.Kind() != r4.KindResource {
+		first := s.r.First(n)
+		for first != r4.None && s.r.ElementOf(first).Name() == "id" && s.r.ElementOf(first).Index() == 0 && t.Name() != "id" {
+			first = s.r.Next(first)
+		}
+		if first == r4.None {
+			s.constraint(n, p.el, "ele-1", "is empty: an element must have a value or children")
+			return
+		}
+	}
+	if t == words().extension {
+		s.exts = append(s.exts, n)
+		hasValue, hasExt := false, false
+		for c := s.r.First(n); c != r4.None; c = s.r.Next(c) {
+			switch s.r.ElementOf(c).Base() {
+			case "value":
+				hasValue = true
+			case "extension":
+				hasExt = true
+			}
+		}
+		if hasValue == hasExt {
+			s.constraint(n, p.el, "ext-1", "must have either a value or extensions, and not both")
+		}
+	}
+}
+
+func (s *state) constraint(n r4.Node, el *Element, key, message string) {
+	s.add(Error, "constraint", n, el, message)
+	s.out[len(s.out)-1].Constraint = key
+}
+
+// bound judges a binding.
+func (s *state) bound(n r4.Node, p *program, b *bound) {
+	answer, stated := s.member(n, b)
+	if !p.base && s.soft > 0 && s.trial == 0 && answer == Yes {
+		s.override(n)
+	}
+	if answer == Unknown {
+		s.forms(n, p, b.kind)
+	}
+	if b.strength == "extensible" {
+		if answer == No && stated {
+			s.soft++
+			s.add(Warning, "binding-extensible", n, p.el, "has no code of value set "+b.canon+"; another code is allowed only where none of its codes applies")
+		}
+		return
+	}
+	switch {
+	case answer == Yes:
+	case answer == No && stated:
+		s.add(Error, "binding", n, p.el, "has no code of value set "+b.canon)
+	case !stated && b.kind != codedCode:
+		s.add(Error, "binding-no-code", n, p.el, "has no code; one from value set "+b.canon+" is required")
+	case s.v.skipNotes:
+	case !stated:
+		s.add(Note, "binding-absent", n, p.el, "has no value to judge by value set "+b.canon)
+	case b.set == nil:
+		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: value set "+b.canon+" is not loaded")
+	default:
+		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: not all codes of value set "+b.canon+" are at hand")
+	}
+}
+
+// forms warns of codes of systems whose codes are not at hand but whose form is
+// known.
+func (s *state) forms(n r4.Node, p *program, kind codedKind) {
+	w := words()
+	switch kind {
+	case codedCoding:
+		s.form(n, p)
+	case codedConcept:
+		for c := s.r.Find(n, w.conceptCoding); c != r4.None; c = s.r.NextSame(c) {
+			s.form(c, p)
+		}
+	}
+}
+
+func (s *state) form(coding r4.Node, p *program) {
+	w := words()
+	sys, code := s.r.Find(coding, w.codingSystem), s.r.Find(coding, w.codingCode)
+	if sys == r4.None || code == r4.None {
+		return
+	}
+	if terminology.Well(s.r.Value(sys), s.r.Value(code)) == No {
+		s.add(Warning, "code-form", code, p.el, "does not have the form of a code of its system")
+	}
+}
+
+// override takes back a warning about an extensible binding of R4's where a
+// profile binds the same node to a value set of its own and the code is in it.
+func (s *state) override(n r4.Node) {
+	kept := slices.DeleteFunc(s.out[s.start:], func(f Finding) bool {
+		drop := f.Node == n && f.Code == "binding-extensible" && strings.HasPrefix(f.Profile, coreURL)
+		if drop {
+			s.soft--
+		}
+		return drop
+	})
+	s.out = s.out[:s.start+len(kept)]
+}
+
+// anyOf judges a datatype by several profiles, of which one must hold.
+func (s *state) anyOf(n r4.Node, p *program) {
+	names := make([]string, 0, len(p.anyOf))
+	for _, q := range p.anyOf {
+		if s.conforms(n, q) {
+			return
+		}
+		names = append(names, q.el.Profile.Canonical())
+	}
+	s.add(Error, "type-profile", n, p.el, "meets none of the profiles "+strings.Join(names, ", "))
+}
+
+// children judges the children of n group by group. Children stand in the order
+// of R4's elements, so one walk does.
+func (s *state) children(n r4.Node, groups []group) {
+	r := s.r
+	c := r.First(n)
+	at := -1
+	if c != r4.None {
+		at = r.ElementOf(c).Index()
+	}
+	for i := range groups {
+		g := &groups[i]
+		for c != r4.None && at < g.lo {
+			if c = r.Next(c); c != r4.None {
+				at = r.ElementOf(c).Index()
+			}
+		}
+		first, count := c, 0
+		for c != r4.None && at <= g.hi {
+			s.one(c, at-g.lo, g)
+			count++
+			if c = r.Next(c); c != r4.None {
+				at = r.ElementOf(c).Index()
+			}
+		}
+		if count < g.min {
+			s.count("cardinality-min", n, g.el, count, g.min, "at least")
+		} else if g.max != Unbounded && count > g.max {
+			s.count("cardinality-max", first, g.el, count, g.max, "at most")
+		}
+		if g.slicing != nil {
+			s.slices(n, first, count, g.lo, g.slicing)
+		}
+	}
+}
+
+// count records a wrong number of repetitions.
+func (s *state) count(code string, n r4.Node, el *Element, found, wanted int, how string) {
+	name := el.Base
+	if el.Slice != "" {
+		name += ":" + el.Slice
+	}
+	s.add(Error, code, n, el, fmt.Sprintf("%s %d of %s expected, found %d", how, wanted, name, found))
+}
+
+// one judges one repetition.
+func (s *state) one(c r4.Node, alt int, g *group) {
+	if g.barred != nil && g.barred[alt] {
+		s.add(Error, "type-not-allowed", c, g.el, fmt.Sprintf("has type %s; allowed: %s", s.r.TypeOf(c).Name(), typeNames(g.el)))
+		return
+	}
+	if p := g.progs[alt]; p != nil {
+		s.node(c, p)
+	}
+}
+
+func typeNames(el *Element) string {
+	names := make([]string, len(el.Types))
+	for i, t := range el.Types {
+		names[i] = t.Code
+	}
+	return strings.Join(names, ", ")
+}
+
+// slices deals the count repetitions from first on to slices. n is the parent.
+func (s *state) slices(n, first r4.Node, count, lo int, sl *slicing) {
+	from := len(s.dealt)
+	for c := first; count > 0; c, count = s.r.Next(c), count-1 {
+		s.dealt = append(s.dealt, c)
+	}
+	s.deal(n, from, len(s.dealt), lo, sl)
+	s.dealt = s.dealt[:from]
+}
+
+// deal gives each of the nodes s.dealt[from:to] to its slice, judges it by that,
+// and judges the slices by their number.
+func (s *state) deal(n r4.Node, from, to, lo int, sl *slicing) {
+	base := len(s.counts)
+	for range 2 * len(sl.slices) {
+		s.counts = append(s.counts, 0) // surely in, perhaps in
+	}
+	last, ended := -1, false
+	for k := from; k < to; k++ {
+		c := s.dealt[k]
+		i, maybe := s.sliceOf(c, base, sl)
+		if i < 0 {
+			if sl.closed && !maybe {
+				s.add(Error, "slice-closed", c, sl.el, "belongs to none of the slices, and no other is allowed")
+			}
+			ended = ended || sl.openAtEnd && !maybe
+			continue
+		}
+		one := &sl.slices[i]
+		if one.claims {
+			s.claimed[c>>6] |= 1 << (c & 63)
+		}
+		if sl.ordered && i < last {
+			s.add(Error, "slice-order", c, one.el, "slice "+one.el.Slice+" comes after slice "+sl.slices[last].el.Slice+", which must follow it")
+		}
+		last = max(last, i)
+		if ended {
+			s.add(Error, "slice-open-at-end", c, one.el, "comes after a repetition that belongs to no slice; those must come last")
+		}
+		s.one(c, s.r.ElementOf(c).Index()-lo, &one.group)
+		if one.slicing != nil {
+			// Kept for the slice's own slices: at the far end of the stack.
+			s.dealt = append(s.dealt, r4.Node(i), c)
+		}
+	}
+	for i := range sl.slices {
+		g := &sl.slices[i].group
+		sure, perhaps := int(s.counts[base+2*i]), int(s.counts[base+2*i+1])
+		switch {
+		case sure+perhaps < g.min:
+			s.count("slice-min", n, g.el, sure, g.min, "at least")
+		case sure < g.min && !s.v.skipNotes:
+			s.add(Note, "slice-undecided", n, g.el, "cannot be judged: whether repetitions belong to slice "+g.el.Slice+" hangs on codes that are not at hand")
+		case g.max != Unbounded && sure > g.max:
+			s.count("slice-max", n, g.el, sure, g.max, "at most")
+		}
+		if g.slicing != nil {
+			end := len(s.dealt)
+			for k := to; k < end; k += 2 {
+				if int(s.dealt[k]) == i {
+					s.dealt = append(s.dealt, s.dealt[k+1])
+				}
+			}
+			s.deal(n, end, len(s.dealt), lo, g.slicing)
+			s.dealt = s.dealt[:end]
+		}
+	}
+	s.counts = s.counts[:base]
+	s.dealt = s.dealt[:to]
+}
+
+// sliceOf finds the slice of one repetition and counts it there; -1 if it is in
+// none. maybe says that it may be in one for all that is known.
+func (s *state) sliceOf(c r4.Node, base int, sl *slicing) (found int, maybe bool) {
+	for i := range sl.slices {
+		one := &sl.slices[i]
+		answer := Yes
+		for j := range one.tests {
+			if t := s.passes(c, &one.tests[j]); t == No {
+				answer = No
+				break
+			} else if t == Unknown {
+				answer = Unknown
+			}
+		}
+		switch answer {
+		case Yes:
+			s.counts[base+2*i]++
+			return i, maybe
+		case Unknown:
+			s.counts[base+2*i+1]++
+			maybe = true
+		}
+	}
+	return -1, maybe
+}
