@@ -1,0 +1,22 @@
+SELECT c.*,
+       s.enrollment_start_date AS span_start,
+       coalesce(s.payer, p.payer) AS payer
+FROM (SELECT r.data_source, r.claim_id, r.patient_id,
+             min(r.dispensing_date) AS first_dispensed, max(r.dispensing_date) AS last_dispensed,
+             max(r.paid_date) AS paid_date,
+             max(r.days_supply) AS days_supply, max(r.refills) AS refills,
+             max(r.prescribing_provider_npi) AS prescribing_provider_npi,
+             max(r.dispensing_provider_npi) AS dispensing_provider_npi,
+             sum(round(r.allowed_amount, 2)) AS total_allowed, sum(round(r.paid_amount, 2)) AS total_paid
+      FROM tuva.pharmacy_claim r
+      GROUP BY r.data_source, r.claim_id, r.patient_id) c
+LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer, e.enrollment_start_date, e.enrollment_end_date,
+                  lead(e.enrollment_start_date) OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date) AS next_start
+           FROM tuva.eligibility e) s
+  ON s.data_source = c.data_source AND s.patient_id = c.patient_id
+ AND c.first_dispensed >= s.enrollment_start_date AND c.first_dispensed <= s.enrollment_end_date
+ AND (s.next_start IS NULL OR c.first_dispensed < s.next_start)
+LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer,
+                  row_number() OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date DESC) AS recency
+           FROM tuva.eligibility e) p
+  ON p.data_source = c.data_source AND p.patient_id = c.patient_id AND p.recency = 1

@@ -1,0 +1,236 @@
+// Package plan turns checked mappings into passes: all mappings of one source
+// read the same ordered streams, one query for each source, with only the
+// columns that somebody needs. It knows no dialect; the adapter renders what
+// it asks for.
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"remit/mapping/check"
+	"remit/sql/source"
+)
+
+// Slot is a column of a stream of the pass.
+type Slot struct{ Stream, Column int }
+
+// noSlot stands where no column is needed.
+var noSlot = Slot{Stream: -1}
+
+// None says that the slot is none.
+func (s Slot) None() bool { return s.Stream < 0 }
+
+// Pass is one merge of ordered streams. It is immutable.
+type Pass struct {
+	From     *check.Source
+	Mappings []*check.Mapping
+	// Streams of the pass: the parent first, then its children, each behind
+	// its own parent.
+	Streams []*Stream
+	// Slots tells where each expression of the mappings is read.
+	Slots map[*check.Expr]Slot
+	// Where is, for each mapping, the column that tells whether a row is its
+	// own; none where every row is or where the condition is pushed down.
+	Where []Slot
+	// Narrowed says that the condition of the only mapping is pushed down.
+	Narrowed bool
+}
+
+// Stream is one ordered query of a pass.
+type Stream struct {
+	Source *check.Source
+	// Parent is the index of the parent's stream, -1 for the first.
+	Parent int
+	// Query holds everything but the narrowing of a run.
+	Query source.Query
+	// Key and Order are the columns of the key and the order.
+	Key, Order []int
+	// Updated is the column of the last change, -1 where none is declared.
+	Updated int
+
+	index map[string]int
+}
+
+// Of makes the pass over mappings, which share their source.
+func Of(mappings []*check.Mapping) *Pass {
+	p := &Pass{From: mappings[0].From, Mappings: mappings, Slots: map[*check.Expr]Slot{}}
+	root := p.stream(p.From)
+	for _, m := range mappings {
+		switch {
+		case m.Where == nil:
+			p.Where = append(p.Where, noSlot)
+		case len(mappings) == 1:
+			p.Where = append(p.Where, noSlot)
+			p.Streams[root].Query.Where = append(p.Streams[root].Query.Where, source.Expr{SQL: m.Where.SQL})
+			p.Narrowed = true
+		default:
+			p.expr(m.Where)
+			p.Where = append(p.Where, p.Slots[m.Where])
+		}
+		p.parts(m.ID.Parts)
+		p.node(m.Root)
+	}
+	return p
+}
+
+// Stream finds the stream of a source, or -1.
+func (p *Pass) Stream(s *check.Source) int {
+	return slices.IndexFunc(p.Streams, func(st *Stream) bool { return st.Source == s })
+}
+
+func (p *Pass) stream(s *check.Source) int {
+	if i := p.Stream(s); i >= 0 {
+		return i
+	}
+	st := &Stream{Source: s, Parent: -1, Updated: -1, index: map[string]int{}}
+	if s.Parent != nil {
+		st.Parent = p.stream(s.Parent)
+	}
+	st.Query = source.Query{From: s.Relation, Key: s.Key, Order: s.Order}
+	for _, w := range s.Where {
+		st.Query.Where = append(st.Query.Where, source.Expr{SQL: w.SQL})
+	}
+	for _, k := range s.Key {
+		st.Key = append(st.Key, st.column(check.QuoteName(k.Name)))
+	}
+	for _, k := range s.Order {
+		st.Order = append(st.Order, st.column(check.QuoteName(k.Name)))
+	}
+	if s.Updated != nil {
+		st.Updated = st.column(check.QuoteName(s.Updated.Name))
+	}
+	p.Streams = append(p.Streams, st)
+	return len(p.Streams) - 1
+}
+
+func (st *Stream) column(sql string) int {
+	if i, ok := st.index[sql]; ok {
+		return i
+	}
+	i := len(st.Query.Columns)
+	st.index[sql] = i
+	st.Query.Columns = append(st.Query.Columns, source.Expr{SQL: sql})
+	return i
+}
+
+func (p *Pass) expr(e *check.Expr) {
+	if e == nil {
+		return
+	}
+	i := p.stream(e.Source)
+	sql := e.SQL
+	if e.Column != "" {
+		sql = check.QuoteName(e.Column)
+	}
+	p.Slots[e] = Slot{Stream: i, Column: p.Streams[i].column(sql)}
+}
+
+func (p *Pass) value(v *check.Value) {
+	if v == nil {
+		return
+	}
+	p.expr(v.Expr)
+	for _, e := range v.Of {
+		p.expr(e)
+	}
+}
+
+func (p *Pass) parts(parts []check.Part) {
+	for _, part := range parts {
+		p.value(part.Value)
+	}
+}
+
+func (p *Pass) node(n *check.Node) {
+	if n == nil {
+		return
+	}
+	if n.Each != nil {
+		p.stream(n.Each)
+	}
+	p.expr(n.EachWhere)
+	p.expr(n.When)
+	p.parts(n.Key)
+	p.value(n.Value)
+	p.value(n.SystemOf)
+	if n.RefKey != nil {
+		p.parts(n.RefKey.Parts)
+	}
+	for _, c := range n.Children {
+		p.node(c)
+	}
+	p.node(n.Assumed)
+	p.node(n.Absent)
+}
+
+// Tracked says that the pass's parent declares updated, so that a run since an
+// instant can leave rows out.
+func (p *Pass) Tracked() bool { return p.From.Updated != nil }
+
+// Narrow gives the queries of the pass, one a stream, with the limits of a run:
+// the patients, Since and Until of limits. Limits that the pass's source
+// cannot meet (it declares no patient, or no updated) are left out.
+func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
+	root := p.Streams[0].Query
+	byPatient := false
+	if p.From.Patient != nil {
+		root.Narrow.Patient = *p.From.Patient
+		root.Narrow.Patients, root.Narrow.PatientAfter, root.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
+		byPatient = limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil
+	}
+	byTime := false
+	if p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero()) {
+		byTime = true
+		root.Narrow.Updated = *p.From.Updated
+		root.Narrow.Since, root.Narrow.Until, root.Narrow.UntilInclusive = limits.Since, limits.Until, limits.UntilInclusive
+		if !limits.Since.IsZero() {
+			root.Narrow.SinceAlso = p.since(limits)
+		}
+	}
+	out := make([]*source.Query, len(p.Streams))
+	out[0] = &root
+	for i, st := range p.Streams[1:] {
+		q := st.Query
+		direct := false
+		if byPatient {
+			if col := p.ownPatient(st.Source); col != nil {
+				direct = true
+				q.Narrow.Patient = *col
+				q.Narrow.Patients, q.Narrow.PatientAfter, q.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
+			}
+		}
+		if byTime || byPatient && !direct || p.Narrowed && !direct {
+			q.Parent = &root
+		}
+		out[i+1] = &q
+	}
+	return out
+}
+
+// since lists the child queries whose later rows select their parent, too.
+func (p *Pass) since(limits source.Narrow) []*source.Query {
+	var out []*source.Query
+	for _, st := range p.Streams[1:] {
+		if st.Updated < 0 {
+			continue
+		}
+		q := st.Query
+		q.Narrow = source.Narrow{Updated: *st.Source.Updated, Since: limits.Since}
+		out = append(out, &q)
+	}
+	return out
+}
+
+// ownPatient is the column by which a child can be narrowed to patients
+// without asking for its parent: the declared one where it is named like the
+// parent's, and the parent's own in an unpivot, whose rows are the parent's.
+func (p *Pass) ownPatient(s *check.Source) *source.KeyColumn {
+	if s.Relation.Unpivot != nil && s.Parent == p.From {
+		return p.From.Patient
+	}
+	if s.Patient != nil && strings.EqualFold(s.Patient.Name, p.From.Patient.Name) {
+		return s.Patient
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+// Package program runs a checked mapping set: it merges the ordered streams of
+// a pass, builds each resource in an arena, and hands it on. One pass, bounded
+// memory. It knows no jobs, disks or HTTP.
+package program
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"remit/mapping/check"
+	"remit/mapping/diag"
+	"remit/mapping/plan"
+	"remit/profiles"
+	"remit/profiles/r4"
+	"remit/sql/source"
+)
+
+// Program is a mapping set ready to run. It is immutable and safe for
+// concurrent use.
+type Program struct {
+	set    *check.Set
+	passes [][]*check.Mapping // by source, in order of the first mapping
+	// compiled holds *compiled by pass and mappings; it is filled on demand,
+	// since a run reads only the columns of the types it wants.
+	compiled sync.Map
+}
+
+// New makes a Program of a checked set.
+func New(set *check.Set) *Program {
+	p := &Program{set: set}
+	index := map[*check.Source]int{}
+	for _, m := range set.Mappings {
+		i, ok := index[m.From]
+		if !ok {
+			i = len(p.passes)
+			index[m.From] = i
+			p.passes = append(p.passes, nil)
+		}
+		p.passes[i] = append(p.passes[i], m)
+	}
+	return p
+}
+
+// Reach says whose data a resource type holds.
+type Reach uint8
+
+// The reaches.
+const (
+	// PatientData belongs to one patient: its source declares patient.
+	PatientData Reach = iota
+	// Shared belongs to nobody: Organization, Practitioner.
+	Shared
+	// Roster refers to many patients: Group. It is left out wherever only
+	// some patients are exported, but for the roster asked for.
+	Roster
+)
+
+// Type is one resource type that the program emits.
+type Type struct {
+	Name     string
+	Profiles []string // canonicals with version
+	Reach    Reach
+	// Tracked says that every mapping of the type declares updated; others
+	// are returned whatever Since says (BE-077).
+	Tracked bool
+}
+
+// Types lists the resource types, sorted by name.
+func (p *Program) Types() []Type {
+	byName := map[string]*Type{}
+	var out []*Type
+	for _, m := range p.set.Mappings {
+		name := m.Type.Name()
+		t := byName[name]
+		if t == nil {
+			t = &Type{Name: name, Reach: reachOf(m), Tracked: true}
+			byName[name] = t
+			out = append(out, t)
+		}
+		for _, prof := range m.Profiles {
+			if c := prof.Canonical(); !slices.Contains(t.Profiles, c) {
+				t.Profiles = append(t.Profiles, c)
+			}
+		}
+		t.Reach = widest(t.Reach, reachOf(m))
+		t.Tracked = t.Tracked && m.From.Updated != nil
+	}
+	slices.SortFunc(out, func(a, b *Type) int { return cmp.Compare(a.Name, b.Name) })
+	types := make([]Type, 0, len(out))
+	for _, t := range out {
+		slices.Sort(t.Profiles)
+		types = append(types, *t)
+	}
+	return types
+}
+
+func reachOf(m *check.Mapping) Reach {
+	switch {
+	case m.From.Patient != nil:
+		return PatientData
+	case slices.Contains(m.References, "Patient"):
+		return Roster
+	}
+	return Shared
+}
+
+// widest keeps the more guarded reach of two mappings of one type.
+func widest(a, b Reach) Reach {
+	switch {
+	case a == Roster || b == Roster:
+		return Roster
+	case a == PatientData || b == PatientData:
+		return PatientData
+	}
+	return Shared
+}
+
+// Request says which rows a run reads. The zero Request means everything. It
+// is plain data and survives JSON.
+type Request struct {
+	// Pass is the number of the pass, from 1; 0 means all of them, one after
+	// the other. Requests made by Split have it set.
+	Pass int `json:"pass"`
+	// Types, where not nil, lists the only resource types wanted.
+	Types []string `json:"types,omitempty"`
+	// After and UpTo bound the patients (after, upTo], in the pass's key order.
+	After *string `json:"after,omitempty"`
+	UpTo  *string `json:"up_to,omitempty"`
+	// Patients, where not nil, lists the only patients wanted, by the
+	// warehouse's own patient value (see Program.Patients).
+	Patients []string `json:"patients,omitempty"`
+	// Roster is the id of the one roster resource wanted, "" for the rule of Reach.
+	Roster string    `json:"roster,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	// AsOf, where not zero, cuts at updated <= AsOf (a run resumed on a later
+	// snapshot) and is written as transaction time.
+	AsOf time.Time `json:"as_of,omitzero"`
+}
+
+// limits is the part of a request that narrows queries.
+func (r *Request) limits() source.Narrow {
+	n := source.Narrow{PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until}
+	if !r.AsOf.IsZero() && (n.Until.IsZero() || r.AsOf.Before(n.Until)) {
+		n.Until, n.UntilInclusive = r.AsOf, true
+	}
+	return n
+}
+
+// somePatients says that the request leaves patients out by name.
+func (r *Request) somePatients() bool { return r.Patients != nil || r.Roster != "" }
+
+// wanted lists the mappings of a pass that a request asks for.
+func (p *Program) wanted(pass int, r *Request) []*check.Mapping {
+	var out []*check.Mapping
+	for _, m := range p.passes[pass] {
+		if r.Types != nil && !slices.Contains(r.Types, m.Type.Name()) {
+			continue
+		}
+		if reachOf(m) == Roster && r.Roster == "" && r.Patients != nil {
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// Emitted is one resource on its way out.
+type Emitted struct {
+	Type string
+	ID   string
+	// Key is the business key, for error files and reports only (never logs).
+	Key string
+	// Pos is the mapping that made it.
+	Pos diag.Pos
+	// Resource is valid until the callback returns.
+	Resource *r4.Resource
+	// Findings are faults met while placing values (a text that is no date, an
+	// unmapped code, a dangling sequence); profile findings come later. The
+	// slice is valid until the callback returns.
+	Findings []profiles.Finding
+	Updated  time.Time
+	Tracked  bool
+}
+
+// Emit takes each resource in turn. An error stops the run.
+type Emit func(*Emitted) error
+
+// Report counts what a run did.
+type Report struct {
+	Rows      int64            `json:"rows"`
+	Resources map[string]int64 `json:"resources"`
+	// Skipped counts rows that could not become a resource, by reason
+	// (null-key, orphan ...).
+	Skipped map[string]int64 `json:"skipped,omitempty"`
+	// Absent and Assumed count values that the data lack, by path.
+	Absent  map[string]int64 `json:"absent,omitempty"`
+	Assumed map[string]int64 `json:"assumed,omitempty"`
+	// Unmapped counts keys that a map does not hold, by map; never the keys.
+	Unmapped map[string]int64 `json:"unmapped,omitempty"`
+}
+
+// Run reads the rows of r and emits the resources they make. The report covers
+// what was emitted before an error, too.
+func (p *Program) Run(ctx context.Context, snap source.Snapshot, r Request, emit Emit) (*Report, error) {
+	report := &Report{
+		Resources: map[string]int64{}, Skipped: map[string]int64{}, Absent: map[string]int64{},
+		Assumed: map[string]int64{}, Unmapped: map[string]int64{},
+	}
+	for i := range p.passes {
+		if r.Pass != 0 && r.Pass != i+1 {
+			continue
+		}
+		mappings := p.wanted(i, &r)
+		if len(mappings) == 0 {
+			continue
+		}
+		if err := p.runPass(ctx, snap, &r, p.compile(mappings), emit, report); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}
+
+// Position is the place in the mapping set that an origin stands for.
+func (p *Program) Position(o r4.Origin) diag.Pos {
+	if int(o) >= len(p.set.Origins) {
+		return diag.Pos{}
+	}
+	return p.set.Origins[o]
+}
+
+// compile makes, or finds, the code of a pass over mappings.
+func (p *Program) compile(mappings []*check.Mapping) *compiled {
+	key := ""
+	for _, m := range mappings {
+		key += m.Name + "\x00"
+	}
+	if c, ok := p.compiled.Load(key); ok {
+		return c.(*compiled)
+	}
+	c, _ := p.compiled.LoadOrStore(key, compilePass(p.set, plan.Of(mappings)))
+	return c.(*compiled)
+}

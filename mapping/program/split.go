@@ -1,0 +1,174 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"remit/mapping/check"
+	"remit/mapping/plan"
+	"remit/profiles/r4"
+	"remit/sql/source"
+)
+
+// Split cuts a request for everything into requests that can run apart and be
+// retried: one or more for each pass that emits a wanted type, each of about
+// size parent rows where the pass can be cut by patient. Order is stable.
+func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, size int) ([]Request, error) {
+	var out []Request
+	for i := range p.passes {
+		if r.Pass != 0 && r.Pass != i+1 {
+			continue
+		}
+		mappings := p.wanted(i, &r)
+		if len(mappings) == 0 {
+			continue
+		}
+		one := r
+		one.Pass = i + 1
+		from := mappings[0].From
+		if from.Patient == nil || size <= 0 {
+			out = append(out, one)
+			continue
+		}
+		cuts, err := p.cuts(ctx, snap, &r, from, size)
+		if err != nil {
+			return nil, err
+		}
+		after := r.After
+		for _, c := range cuts {
+			part := one
+			part.After, part.UpTo = after, &c
+			after = part.UpTo
+			out = append(out, part)
+		}
+		one.After, one.UpTo = after, r.UpTo
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// cuts lists the patients at which a pass is cut: the last of each part but
+// the last.
+func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) ([]string, error) {
+	q := &source.Query{
+		From: from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
+		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientAfter: r.After, PatientUpTo: r.UpTo},
+	}
+	for _, w := range from.Where {
+		q.Where = append(q.Where, source.Expr{SQL: w.SQL})
+	}
+	rows, err := snap.Stream(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var cuts []string
+	var last []byte
+	n := 0
+	for rows.Next() {
+		v := rows.Row()[0].Bytes()
+		if n >= size && string(v) != string(last) {
+			cuts = append(cuts, string(last))
+			n = 0
+		}
+		last = append(last[:0], v...)
+		n++
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+	}
+	return cuts, nil
+}
+
+// Patients tells the warehouse's patient value for FHIR Patient ids. Ids that
+// no patient has are absent from the answer.
+func (p *Program) Patients(ctx context.Context, snap source.Snapshot, ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	want := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		want[id] = true
+	}
+	for _, m := range p.set.Mappings {
+		if m.Type.Name() != "Patient" || m.From.Patient == nil {
+			continue
+		}
+		if err := p.scanPatients(ctx, snap, m, want, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// scanPatients walks the rows of a Patient mapping, with no more of each than
+// its id and its patient value.
+func (p *Program) scanPatients(ctx context.Context, snap source.Snapshot, m *check.Mapping, want map[string]bool, found map[string]string) error {
+	bare := *m
+	patient := &check.Expr{SQL: check.QuoteName(m.From.Patient.Name), Source: m.From, Type: m.From.Patient.Type, Column: m.From.Patient.Name}
+	bare.Root = &check.Node{Kind: check.Primitive, Type: r4.Lookup("string"), Value: &check.Value{Expr: patient}, Repeat: -1}
+	pass := plan.Of([]*check.Mapping{&bare})
+	c := compilePass(p.set, pass)
+	r := newRunner(c, &Report{Skipped: map[string]int64{}})
+	rows, err := snap.Stream(ctx, pass.Narrow(source.Narrow{})[0])
+	if err != nil {
+		return fmt.Errorf("list the patients: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	slot := pass.Slots[patient]
+	r.res.Start(m.Type, m.Origin)
+	for rows.Next() && len(found) < len(want) {
+		r.row = rows.Row()
+		r.unit = c.mappings[0]
+		id, ok := r.makeID(&c.mappings[0].id)
+		if !ok || !want[string(id)] || r.row[slot.Column].IsNull() {
+			continue
+		}
+		found[string(id)] = string(r.row[slot.Column].Bytes())
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("list the patients: %w", err)
+	}
+	return nil
+}
+
+// Roster tells the patient values of the members of a roster resource
+// (Group/id), sorted; found is false where no such resource is.
+func (p *Program) Roster(ctx context.Context, snap source.Snapshot, id string) (patients []string, found bool, err error) {
+	members := map[string]bool{}
+	r := Request{Roster: id}
+	for _, t := range p.Types() {
+		if t.Reach == Roster {
+			r.Types = append(r.Types, t.Name)
+		}
+	}
+	if r.Types == nil {
+		return nil, false, nil
+	}
+	_, err = p.Run(ctx, snap, r, func(e *Emitted) error {
+		found = true
+		reference := r4.Lookup("Reference").Element("reference")
+		for n := r4.Root; int(n) < e.Resource.Len(); n++ {
+			if e.Resource.ElementOf(n) != reference {
+				continue
+			}
+			if target, ok := strings.CutPrefix(string(e.Resource.Value(n)), "Patient/"); ok {
+				members[target] = true
+			}
+		}
+		return nil
+	})
+	if err != nil || !found {
+		return nil, false, err
+	}
+	byID, err := p.Patients(ctx, snap, slices.Collect(maps.Keys(members)))
+	if err != nil {
+		return nil, false, err
+	}
+	patients = slices.Compact(slices.Sorted(maps.Values(byID)))
+	if patients == nil {
+		patients = []string{}
+	}
+	return patients, true, nil
+}

@@ -1,0 +1,3 @@
+SELECT DISTINCT npi FROM claim
+UNION
+SELECT rendering FROM line
