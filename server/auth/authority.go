@@ -1,0 +1,313 @@
+// Package auth is SMART Backend Services: it checks client assertions, issues
+// short-lived access tokens, and tells for a token which client it belongs to
+// and what that client may read. It knows nothing of exports.
+//
+// Secrets (assertions, tokens, keys) never enter logs, errors or the store: a
+// token is kept as its SHA-256 digest only, so that a stolen store opens
+// nothing.
+//
+// Source: SMART App Launch 2.2.0, Backend Services and Client Authentication:
+// Asymmetric; the numbers SB- are those of Remit's list of requirements.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Errors that the stores and Authenticate answer with.
+var (
+	// ErrUnknownClient says that no client has the id.
+	ErrUnknownClient = errors.New("unknown client")
+	// ErrUnknownToken says that no token of the digest is kept.
+	ErrUnknownToken = errors.New("unknown token")
+	// ErrNoToken says that a request bears no token.
+	ErrNoToken = errors.New("no bearer token")
+	// ErrInvalidToken says that a token is malformed, unknown, expired,
+	// revoked, or of a client that is disabled.
+	ErrInvalidToken = errors.New("invalid token")
+)
+
+// Client is one registration (SB-028). It is not changed once handed out.
+type Client struct {
+	ID   string
+	Name string
+	// Keys are the inline keys; KeysURL names a JWKS URL instead. Exactly one
+	// of the two is set.
+	Keys    *KeySet
+	KeysURL string
+	// Scopes are those the client may be granted at most.
+	Scopes Scopes
+	// Groups lists the only groups whose members' data the client may have;
+	// nil means no such limit.
+	Groups []string
+	// View names the view of the data that the client is given; "" is the full
+	// one. It comes from policy, never from the client.
+	View    string
+	Enabled bool
+	// MaxExports is how many exports may run for the client at once; 0 means
+	// the server's own limit.
+	MaxExports int
+}
+
+// Clients finds registrations.
+type Clients interface {
+	// Client returns the registration, also of a disabled client, or
+	// ErrUnknownClient.
+	Client(ctx context.Context, id string) (*Client, error)
+}
+
+// Replay remembers assertions.
+type Replay interface {
+	// Use records that the issuer used the jti, to be kept until the instant,
+	// and says whether that was the first time. It is atomic over all servers
+	// that share the store, and survives a restart (SB-047).
+	Use(ctx context.Context, issuer, jti string, until time.Time) (fresh bool, err error)
+}
+
+// Token is an access token as it is kept.
+type Token struct {
+	// ID is the SHA-256 digest of the token, in hexadecimal.
+	ID       string
+	ClientID string
+	Scope    string // as granted
+	Issued   time.Time
+	Expires  time.Time
+}
+
+// Tokens keeps tokens, over restarts and for all servers that share it.
+type Tokens interface {
+	SaveToken(ctx context.Context, t Token) error
+	// Token returns the token, expired or not, or ErrUnknownToken where there
+	// is none or it was revoked.
+	Token(ctx context.Context, id string) (Token, error)
+	// RevokeToken forgets the token at once; it is no error if there is none.
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// MaxTokenLife is the longest life of a token (SB-061).
+const MaxTokenLife = 300 * time.Second
+
+// Options configures an Authority. Clients, Replay, Tokens and TokenURL are
+// required.
+type Options struct {
+	Clients Clients
+	Replay  Replay
+	Tokens  Tokens
+	// TokenURL is the public URL of the token endpoint: the aud of assertions
+	// (SB-045).
+	TokenURL string
+	// Audiences lists further accepted aud values, such as a former URL.
+	Audiences []string
+	// Algorithms lists the accepted signature algorithms; nil means RS384 and
+	// ES384.
+	Algorithms []string
+	// TokenLife is the life of a token; 0 means 300 seconds, which is also the
+	// most.
+	TokenLife time.Duration
+	// KnownType tells names of FHIR R4 resource types from other words in
+	// scopes (SB-077); nil takes any word of that form.
+	KnownType func(resourceType string) bool
+	// GrantDefault grants all that a client may have where a request names no
+	// scope (SB-036).
+	GrantDefault bool
+	Fetch        FetchOptions
+	// Failures is how many refused requests one address may make in a minute
+	// (SB-039); 0 means 60, less means no limit.
+	Failures int
+	// Remote tells the address of the caller; nil takes the connection's.
+	Remote func(*http.Request) string
+	Log    *slog.Logger
+	// Clock is the time; nil means the system's clock.
+	Clock func() time.Time
+}
+
+// Authority is the authorization server. It is safe for concurrent use.
+type Authority struct {
+	options    Options
+	algorithms []algorithm
+	fetcher    *keyFetcher
+	failures   *limiter
+}
+
+// New makes an Authority.
+func New(o Options) (*Authority, error) {
+	if o.Clients == nil || o.Replay == nil || o.Tokens == nil || o.TokenURL == "" {
+		return nil, errors.New("auth: Clients, Replay, Tokens and TokenURL are required")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.TokenLife == 0:
+		o.TokenLife = MaxTokenLife
+	case o.TokenLife < time.Second || o.TokenLife > MaxTokenLife:
+		return nil, fmt.Errorf("auth: a token lives between 1 second and %v", MaxTokenLife)
+	}
+	if o.Failures == 0 {
+		o.Failures = 60
+	}
+	if o.Remote == nil {
+		o.Remote = func(r *http.Request) string {
+			host, _, err := net.SplitHostPort(r.RemoteAddr)
+			if err != nil {
+				return r.RemoteAddr
+			}
+			return host
+		}
+	}
+	if o.Algorithms == nil {
+		o.Algorithms = []string{"RS384", "ES384"}
+	}
+	a := &Authority{options: o, fetcher: newKeyFetcher(o.Fetch, o.Clock), failures: newLimiter(o.Failures, o.Clock)}
+	known := algorithms()
+	for _, name := range o.Algorithms {
+		i := slices.IndexFunc(known, func(x algorithm) bool { return x.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("auth: algorithm %q is not an accepted asymmetric algorithm", name)
+		}
+		a.algorithms = append(a.algorithms, known[i])
+	}
+	if len(a.algorithms) == 0 {
+		return nil, errors.New("auth: no algorithm is accepted")
+	}
+	return a, nil
+}
+
+// Algorithms lists the accepted signature algorithms, for discovery.
+func (a *Authority) Algorithms() []string { return slices.Clone(a.options.Algorithms) }
+
+// TokenURL is the public URL of the token endpoint.
+func (a *Authority) TokenURL() string { return a.options.TokenURL }
+
+func (a *Authority) now() time.Time { return a.options.Clock() }
+
+// granted is the answer to a successful token request.
+type granted struct {
+	secret string
+	token  Token
+}
+
+// issue makes a token for what of the requested scopes the client may have
+// (SB-062, SB-072).
+func (a *Authority) issue(ctx context.Context, client *Client, requested string) (*granted, *Refusal, error) {
+	scopes, _ := ParseScopes(requested)
+	if strings.TrimSpace(requested) == "" {
+		if !a.options.GrantDefault {
+			return nil, &Refusal{Code: "invalid_scope", Reason: "scope-missing", Description: "scope is missing"}, nil
+		}
+		scopes = client.Scopes
+	}
+	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s Scope) bool {
+		return s.Resource != "*" && a.options.KnownType != nil && !a.options.KnownType(s.Resource)
+	})
+	grant := client.Scopes.Intersect(scopes, Read|Search)
+	if len(grant) == 0 {
+		return nil, &Refusal{Code: "invalid_scope", Reason: "nothing-granted",
+			Description: "none of the scopes asked for can be granted"}, nil
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, nil, fmt.Errorf("make token: %w", err)
+	}
+	now := a.now().UTC()
+	g := &granted{secret: base64.RawURLEncoding.EncodeToString(secret)}
+	g.token = Token{
+		ID: TokenID(g.secret), ClientID: client.ID, Scope: grant.String(),
+		Issued: now, Expires: now.Add(a.options.TokenLife),
+	}
+	if err := a.options.Tokens.SaveToken(ctx, g.token); err != nil {
+		return nil, nil, fmt.Errorf("save token: %w", err)
+	}
+	return g, nil, nil
+}
+
+// TokenID is the digest under which a token is kept.
+func TokenID(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// Access is what a request may do: the client and what its token lets it read,
+// bounded by what the client may read by now.
+type Access struct {
+	Client  *Client
+	Scopes  Scopes
+	Expires time.Time
+}
+
+// MayExport says whether the scopes cover export of a resource type: reading
+// and searching it (SB-074).
+func (a *Access) MayExport(resourceType string) bool {
+	return a.Scopes.Allows(resourceType, Read|Search)
+}
+
+// MayRead says whether the scopes cover reading one resource of a type.
+func (a *Access) MayRead(resourceType string) bool { return a.Scopes.Allows(resourceType, Read) }
+
+// MayHaveGroup says whether policy lets the client have the group's data
+// (BE-016).
+func (a *Access) MayHaveGroup(id string) bool {
+	return a.Client.Groups == nil || slices.Contains(a.Client.Groups, id)
+}
+
+// Authenticate checks the Authorization headers of a request (SB-080). It
+// answers ErrNoToken, ErrInvalidToken, or another error where the check itself
+// could not be made.
+func (a *Authority) Authenticate(ctx context.Context, h http.Header) (*Access, error) {
+	token, err := a.bearer(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.options.Clients.Client(ctx, token.ClientID)
+	if errors.Is(err, ErrUnknownClient) || err == nil && !client.Enabled {
+		return nil, ErrInvalidToken // disabling a client ends its tokens at once (SB-028)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up client: %w", err)
+	}
+	scopes, _ := ParseScopes(token.Scope)
+	return &Access{Client: client, Scopes: client.Scopes.Intersect(scopes, Read|Search), Expires: token.Expires}, nil
+}
+
+func (a *Authority) bearer(ctx context.Context, h http.Header) (Token, error) {
+	values := h.Values("Authorization")
+	if len(values) == 0 {
+		return Token{}, ErrNoToken
+	}
+	scheme, secret, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return Token{}, ErrNoToken
+	}
+	secret = strings.TrimSpace(secret)
+	if len(values) > 1 || secret == "" || len(secret) > 4096 {
+		return Token{}, ErrInvalidToken
+	}
+	return a.live(ctx, secret)
+}
+
+// live finds a token that is neither unknown, revoked nor expired.
+func (a *Authority) live(ctx context.Context, secret string) (Token, error) {
+	token, err := a.options.Tokens.Token(ctx, TokenID(secret))
+	if errors.Is(err, ErrUnknownToken) || err == nil && !a.now().Before(token.Expires) {
+		return Token{}, ErrInvalidToken
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("look up token: %w", err)
+	}
+	return token, nil
+}

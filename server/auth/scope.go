@@ -1,0 +1,198 @@
+package auth
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Permission is a set of the five SMART v2 permissions.
+type Permission uint8
+
+// The permissions, in the order in which a scope writes them.
+const (
+	Create Permission = 1 << iota
+	Read
+	Update
+	Delete
+	Search
+)
+
+// letters are the permissions' letters in the order of the constants.
+const letters = "cruds"
+
+// String writes the permissions as SMART v2 letters: "rs".
+func (p Permission) String() string {
+	var b strings.Builder
+	for i, l := range letters {
+		if p&(1<<i) != 0 {
+			b.WriteRune(l)
+		}
+	}
+	return b.String()
+}
+
+// Scope is one system scope.
+type Scope struct {
+	// Resource is a resource type, or "*" for all types.
+	Resource    string
+	Permissions Permission
+	// Legacy says that the scope was written in SMART v1 form (read, write, *)
+	// and is answered in that form where it still fits (SB-071).
+	Legacy bool
+	// Query is what follows "?" in a granular scope, "" without one (SB-075).
+	Query string
+}
+
+var scopeForm = regexp.MustCompile(`^system/(\*|[A-Z][A-Za-z]{1,63})\.([a-z]+|\*)(?:\?(.+))?$`)
+
+// ParseScope reads one scope. Letters out of order, twice or unknown are
+// refused, never guessed (SB-070); only system scopes are known (SB-073).
+//
+// Source: SMART App Launch 2.2.0, Scopes and Launch Context.
+func ParseScope(s string) (Scope, bool) {
+	m := scopeForm.FindStringSubmatch(s)
+	if m == nil {
+		return Scope{}, false
+	}
+	scope := Scope{Resource: m[1], Query: m[3]}
+	switch m[2] {
+	case "read":
+		scope.Permissions, scope.Legacy = Read|Search, true
+	case "write":
+		scope.Permissions, scope.Legacy = Create|Update|Delete, true
+	case "*":
+		scope.Permissions, scope.Legacy = Create|Read|Update|Delete|Search, true
+	default:
+		from := 0
+		for _, l := range m[2] {
+			i := strings.IndexRune(letters[from:], l)
+			if i < 0 {
+				return Scope{}, false
+			}
+			scope.Permissions |= 1 << (from + i)
+			from += i + 1
+		}
+	}
+	if scope.Legacy && strings.Contains(s, "?") {
+		return Scope{}, false // v1 knows no queries
+	}
+	return scope, true
+}
+
+// String writes the scope in its own form. A legacy scope whose permissions no
+// longer fit v1 is written in v2 form.
+func (s Scope) String() string {
+	out := "system/" + s.Resource + "."
+	if s.Legacy {
+		switch s.Permissions {
+		case Read | Search:
+			return out + "read"
+		case Create | Update | Delete:
+			return out + "write"
+		case Create | Read | Update | Delete | Search:
+			return out + "*"
+		}
+	}
+	out += s.Permissions.String()
+	if s.Query != "" {
+		out += "?" + s.Query
+	}
+	return out
+}
+
+// Scopes is a set of scopes; a value of it is never changed.
+type Scopes []Scope
+
+// ParseScopes reads a space-separated list and leaves out what it cannot read;
+// dropped lists those words. Repeated spaces and a plus sign left by form
+// decoding separate as well (SB-077).
+func ParseScopes(list string) (scopes Scopes, dropped []string) {
+	for word := range strings.FieldsFuncSeq(list, func(c rune) bool { return c == ' ' || c == '+' }) {
+		scope, ok := ParseScope(word)
+		if !ok {
+			dropped = append(dropped, word)
+			continue
+		}
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes, dropped
+}
+
+// String writes the set as the scope member of a token response.
+func (s Scopes) String() string {
+	words := make([]string, len(s))
+	for i, scope := range s {
+		words[i] = scope.String()
+	}
+	return strings.Join(words, " ")
+}
+
+// Allows says whether the set gives all of the permissions on a resource type
+// without a query. Permissions may come from several scopes.
+func (s Scopes) Allows(resource string, p Permission) bool {
+	var have Permission
+	for _, scope := range s {
+		if scope.Query == "" && (scope.Resource == "*" || scope.Resource == resource) {
+			have |= scope.Permissions
+		}
+	}
+	return have&p == p
+}
+
+// Intersect grants of the requested scopes what the set allows, in the
+// requested form, at most the permissions of ceiling. A wildcard is granted as
+// such only where the set has one; otherwise it becomes the list of types that
+// the set names (SB-072). Requests with a query are left out, since granting
+// them without would widen them (SB-075).
+func (s Scopes) Intersect(requested Scopes, ceiling Permission) Scopes {
+	var granted Scopes
+	add := func(resource string, p Permission, legacy bool) {
+		if p == 0 {
+			return
+		}
+		scope := Scope{Resource: resource, Permissions: p, Legacy: legacy}
+		if !slices.Contains(granted, scope) {
+			granted = append(granted, scope)
+		}
+	}
+	for _, want := range requested {
+		if want.Query != "" {
+			continue
+		}
+		p := want.Permissions & ceiling
+		if want.Resource != "*" {
+			add(want.Resource, p&s.permissions(want.Resource), want.Legacy)
+			continue
+		}
+		all := p & s.permissions("*")
+		add("*", all, want.Legacy)
+		var named []string
+		for _, have := range s {
+			if have.Resource != "*" && have.Query == "" && !slices.Contains(named, have.Resource) {
+				named = append(named, have.Resource)
+			}
+		}
+		slices.Sort(named)
+		for _, resource := range named {
+			if more := p & s.permissions(resource); more&^all != 0 {
+				add(resource, more, want.Legacy)
+			}
+		}
+	}
+	return granted
+}
+
+// permissions are those that the set gives on a resource type; for "*" only
+// those that it gives on all types.
+func (s Scopes) permissions(resource string) Permission {
+	var p Permission
+	for _, scope := range s {
+		if scope.Query == "" && (scope.Resource == "*" || scope.Resource == resource) {
+			p |= scope.Permissions
+		}
+	}
+	return p
+}

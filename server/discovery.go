@@ -1,0 +1,220 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"remit/mapping/program"
+	"remit/server/export"
+)
+
+// Canonicals of the guide (BE-240, BE-241).
+const (
+	bulkCapability = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
+	bulkOperations = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
+	oauthURIs      = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+)
+
+type object = map[string]any
+
+func writeJSON(w http.ResponseWriter, contentType string, v any) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		panic("server: a document of strings is always JSON: " + err.Error())
+	}
+	write(w, http.StatusOK, contentType, append(data, '\n'))
+}
+
+// smart is the SMART configuration (SMART App Launch 2.2.0, Conformance;
+// SB-001..009).
+type smart struct {
+	TokenEndpoint                              string   `json:"token_endpoint"`
+	TokenEndpointAuthMethodsSupported          []string `json:"token_endpoint_auth_methods_supported"`
+	TokenEndpointAuthSigningAlgValuesSupported []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	GrantTypesSupported                        []string `json:"grant_types_supported"`
+	ScopesSupported                            []string `json:"scopes_supported"`
+	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
+	RevocationEndpoint                         string   `json:"revocation_endpoint"`
+	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`
+	Capabilities                               []string `json:"capabilities"`
+}
+
+func (s *Server) smartConfiguration(w http.ResponseWriter, _ *http.Request) {
+	if s.options.Authority == nil {
+		w.Header().Del("Cache-Control")
+		s.refuse(w, fail("not-found", "this server asks for no authorization"))
+		return
+	}
+	scopes := []string{"system/*.rs", "system/*.read"}
+	for _, t := range s.sortedTypes() {
+		scopes = append(scopes, "system/"+t.Name+".rs", "system/"+t.Name+".read")
+	}
+	writeJSON(w, plain, smart{
+		TokenEndpoint:                              s.options.Authority.TokenURL(),
+		TokenEndpointAuthMethodsSupported:          []string{"private_key_jwt"},
+		TokenEndpointAuthSigningAlgValuesSupported: s.options.Authority.Algorithms(),
+		GrantTypesSupported:                        []string{"client_credentials"},
+		ScopesSupported:                            scopes,
+		IntrospectionEndpoint:                      s.base + introspectPath,
+		RevocationEndpoint:                         s.base + revokePath,
+		CodeChallengeMethodsSupported:              []string{"S256"},
+		Capabilities:                               []string{"client-confidential-asymmetric", "permission-v1", "permission-v2"},
+	})
+}
+
+// sortedTypes are the types served now, by name.
+func (s *Server) sortedTypes() []program.Type {
+	types := slices.Clone(s.options.Types())
+	slices.SortFunc(types, func(a, b program.Type) int { return strings.Compare(a.Name, b.Name) })
+	return types
+}
+
+// metadata answers the capability statement of what is served now (BE-240..244,
+// SB-012).
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
+	if !acceptsFHIR(r.Header) {
+		p := fail("not-supported", "the Accept header leaves no room for %s", fhirJSON)
+		p.status = http.StatusNotAcceptable
+		s.refuse(w, p)
+		return
+	}
+	writeJSON(w, fhirJSON, s.capability())
+}
+
+func (s *Server) capability() object {
+	software := object{"name": s.options.Software.Name}
+	if s.options.Software.Version != "" {
+		software["version"] = s.options.Software.Version
+	}
+	if s.options.Software.Released != "" {
+		software["releaseDate"] = s.options.Software.Released
+	}
+	rest := object{
+		"mode":          "server",
+		"documentation": "Claims data in bulk: kick off an export, poll its status, download the files of its manifest.",
+		"operation":     []object{{"name": "export", "definition": bulkOperations + "export", "documentation": parameterText(export.LevelSystem)}},
+	}
+	if s.options.Authority != nil {
+		rest["security"] = object{
+			"cors": true,
+			"service": []object{{"coding": []object{{
+				"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR",
+			}}, "text": "SMART Backend Services"}},
+			"extension": []object{{"url": oauthURIs, "extension": []object{
+				{"url": "token", "valueUri": s.options.Authority.TokenURL()},
+				{"url": "introspect", "valueUri": s.base + introspectPath},
+				{"url": "revoke", "valueUri": s.base + revokePath},
+			}}},
+		}
+	}
+	types := s.sortedTypes()
+	operations := map[string][]object{}
+	if hasReach(types, program.PatientData) {
+		operations["Patient"] = []object{{"name": "export", "definition": bulkOperations + "patient-export", "documentation": parameterText(export.LevelPatient)}}
+	}
+	if hasReach(types, program.Roster) {
+		operations["Group"] = []object{{"name": "export", "definition": bulkOperations + "group-export", "documentation": parameterText(export.LevelGroup)}}
+	}
+	var resources []object
+	for _, t := range types {
+		entry := object{"type": t.Name}
+		if len(t.Profiles) > 0 {
+			entry["supportedProfile"] = t.Profiles
+		}
+		if o, ok := operations[t.Name]; ok {
+			entry["operation"] = o
+			delete(operations, t.Name)
+		}
+		resources = append(resources, entry)
+	}
+	for name, o := range operations {
+		resources = append(resources, object{"type": name, "operation": o})
+	}
+	slices.SortFunc(resources, func(a, b object) int { return strings.Compare(a["type"].(string), b["type"].(string)) })
+	if len(resources) > 0 {
+		rest["resource"] = resources
+	}
+	return object{
+		"resourceType":   "CapabilityStatement",
+		"status":         "active",
+		"date":           s.started.Format(instant),
+		"kind":           "instance",
+		"instantiates":   []string{bulkCapability},
+		"software":       software,
+		"implementation": object{"description": "Bulk Data export of claims", "url": s.base},
+		"fhirVersion":    "4.0.1",
+		"format":         []string{fhirJSON, "json"},
+		"rest":           []object{rest},
+	}
+}
+
+// parameterText lists what an operation takes at a level, and what it refuses.
+func parameterText(level export.Level) string {
+	var taken, refused []string
+	for _, p := range export.Parameters() {
+		switch {
+		case !slices.Contains(p.Levels, level):
+		case p.Supported && p.POSTOnly:
+			taken = append(taken, p.Name+" (POST only)")
+		case p.Supported:
+			taken = append(taken, p.Name)
+		default:
+			refused = append(refused, p.Name)
+		}
+	}
+	return "Parameters: " + strings.Join(taken, ", ") + ". Not supported: " + strings.Join(refused, ", ") + "."
+}
+
+// operationDefinition answers the definitions of what this server's export
+// takes (BE-245).
+func (s *Server) operationDefinition(w http.ResponseWriter, r *http.Request) {
+	id := chi.URLParam(r, "name")
+	definition := object{
+		"resourceType": "OperationDefinition",
+		"id":           id,
+		"url":          s.base + "/OperationDefinition/" + id,
+		"base":         bulkOperations + id,
+		"version":      "3.0.0",
+		"name":         "Export",
+		"status":       "active",
+		"kind":         "operation",
+		"date":         s.started.Format(instant),
+		"code":         "export",
+		"system":       false, "type": false, "instance": false,
+	}
+	var level export.Level
+	switch id {
+	case "export":
+		level = export.LevelSystem
+		definition["name"], definition["system"] = "SystemExport", true
+	case "patient-export":
+		level = export.LevelPatient
+		definition["name"], definition["type"], definition["resource"] = "PatientExport", true, []string{"Patient"}
+	case "group-export":
+		level = export.LevelGroup
+		definition["name"], definition["instance"], definition["resource"] = "GroupExport", true, []string{"Group"}
+	default:
+		w.Header().Del("Cache-Control")
+		s.refuse(w, fail("not-found", "there is no such OperationDefinition"))
+		return
+	}
+	var parameters []object
+	for _, p := range export.Parameters() {
+		if !p.Supported || !slices.Contains(p.Levels, level) {
+			continue
+		}
+		maximum := "*"
+		if p.Single {
+			maximum = "1"
+		}
+		parameters = append(parameters, object{
+			"name": p.Name, "use": "in", "min": 0, "max": maximum, "documentation": p.Doc, "type": p.Type,
+		})
+	}
+	definition["parameter"] = parameters
+	writeJSON(w, fhirJSON, definition)
+}

@@ -1,0 +1,245 @@
+package export
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"remit/mapping/program"
+	"remit/profiles"
+	"remit/server/files"
+	"remit/server/jobs"
+	"remit/sql/control"
+)
+
+// maxLine is the longest line a client is sure to read (BE-201).
+const maxLine = 10_000_000 - 1
+
+// digest stands for a resource's type and id.
+type digest [16]byte
+
+func digestOf(typ, id string) digest {
+	sum := sha256.Sum256([]byte(typ + "/" + id))
+	return digest(sum[:16])
+}
+
+// chunk is the handler of chunk jobs: it runs one chunk into files, which
+// nobody sees before the whole export is complete.
+func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
+	x, o, err := e.load(ctx, j.Args)
+	if x == nil || err != nil {
+		return err
+	}
+	s, err := e.resume(ctx, x, o)
+	if errors.Is(err, errStartOver) {
+		e.Log.WarnContext(ctx, "export starts over", "job_id", x.ID, "generation", x.Generation)
+		return e.settle(ctx, x, j, "chunk", e.queue.Insert(ctx, jobs.Plan, args(x, 0)))
+	}
+	if err != nil {
+		return e.settle(ctx, x, j, "chunk", err)
+	}
+	inner, leave, ok := s.enter(ctx)
+	if !ok {
+		return nil // ended since; whoever ended it knows why
+	}
+	defer leave()
+	err = e.runChunk(inner, x, s, j.Chunk)
+	if err != nil && inner.Err() == nil {
+		s.fault()
+	}
+	return e.settle(ctx, x, j, "chunk", err)
+}
+
+// runChunk does one attempt at chunk n.
+func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n int) (err error) {
+	attempt, err := e.Control.StartChunk(ctx, x, n)
+	if errors.Is(err, control.ErrConflict) {
+		return nil // done already, or the export moved on
+	}
+	if err != nil {
+		return because(ctx, err)
+	}
+	began := e.Clock()
+	c, err := e.Control.Chunk(ctx, x.ID, n)
+	if err != nil {
+		return because(ctx, err)
+	}
+	request, err := decodeRequest(c.Request)
+	if err != nil {
+		return jobs.Permanent(err)
+	}
+	request.AsOf = s.asOf
+
+	r := &run{engine: e, session: s, tally: newTally(), digests: map[string]map[digest]struct{}{},
+		set: e.Files.NewSet(fmt.Sprintf("%s/c%d-%d-%d", folder(x.ID, x.Generation), n, x.Epoch, attempt), e.Limits)}
+	kept := false
+	defer func() {
+		if !kept {
+			// Removing must work although ctx is over.
+			err = errors.Join(err, r.set.Abort(context.WithoutCancel(ctx)))
+		}
+	}()
+	counts, err := s.runner.Run(ctx, s.snap, request, func(m *program.Emitted) error { return r.take(ctx, m) })
+	if err != nil {
+		return because(ctx, fmt.Errorf("run chunk: %w", err))
+	}
+	if x.ChunksTotal > 1 {
+		if err := r.writeDigests(ctx); err != nil {
+			return because(ctx, err)
+		}
+	}
+	parts, err := r.set.Commit()
+	if err != nil {
+		return because(ctx, fmt.Errorf("commit chunk: %w", err))
+	}
+	report := r.tally.close(counts)
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("write counts: %w", err)
+	}
+	exported := total(report.Exported)
+	left, err := e.Control.FinishChunk(ctx, x, n, attempt, text, exported, fileRows(parts, n), e.Clock())
+	if errors.Is(err, control.ErrConflict) {
+		return because(ctx, nil)
+	}
+	if err != nil {
+		return because(ctx, err)
+	}
+	kept = true
+	e.Log.InfoContext(ctx, "chunk done", "job_id", x.ID, "chunk", n, "attempt", attempt, "rows", report.Rows, "resources", exported,
+		"withheld", total(report.Withheld), "bytes", r.set.Bytes(), "elapsed_ms", e.Clock().Sub(began).Milliseconds())
+	if left > 0 {
+		return e.feed(ctx, x)
+	}
+	return e.queue.Insert(ctx, jobs.Finish, args(x, 0))
+}
+
+// Series of a chunk's file set: kind, then resource type.
+const seriesMark = "-"
+
+func seriesOf(kind, typ string) string { return kind + seriesMark + typ }
+
+// fileRows turns the parts of a chunk's set into rows of the control store.
+func fileRows(parts []files.Part, chunk int) []control.File {
+	rows := make([]control.File, len(parts))
+	for i, p := range parts {
+		kind, typ, _ := strings.Cut(p.Series, seriesMark)
+		rows[i] = control.File{Object: p.Object, Chunk: chunk, Seq: p.Seq, Type: typ, Kind: kind,
+			Count: p.Info.Count, Bytes: p.Info.Bytes, Stored: p.Info.Stored, SHA256: p.Info.SHA256}
+	}
+	return rows
+}
+
+// run is one attempt at a chunk. It is used by one goroutine.
+type run struct {
+	engine   *Engine
+	session  *session
+	set      *files.Set
+	tally    *tally
+	digests  map[string]map[digest]struct{} // by type, of what was exported
+	findings []profiles.Finding
+	rejects  []reject
+	line     []byte
+	since    int // resources since ctx was looked at
+}
+
+// take judges one resource and writes it, or says why not.
+func (r *run) take(ctx context.Context, m *program.Emitted) error {
+	if r.since++; r.since >= 256 {
+		r.since = 0
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	r.rejects = r.rejects[:0]
+	r.findings = append(r.findings[:0], m.Findings...)
+	if r.session.validator != nil {
+		r.findings = r.session.validator.Validate(m.Resource, r.findings)
+	}
+	for i := range r.findings {
+		f := &r.findings[i]
+		r.tally.finding(f)
+		if f.Severity == profiles.Error {
+			r.rejects = append(r.rejects, rejected(f, r.session.runner.Position(f.Origin)))
+		}
+	}
+	if len(r.rejects) > 0 && r.engine.Policy != Flag {
+		return r.withhold(ctx, m)
+	}
+	flagged := len(r.rejects) > 0
+	r.line = m.Resource.AppendJSON(r.line[:0])
+	if len(r.line) > maxLine {
+		r.rejects = append(r.rejects, reject{code: "line-too-long", kind: issueType("line-too-long"),
+			text: fmt.Sprintf("its line has %d bytes, more than clients read", len(r.line))})
+		return r.withhold(ctx, m)
+	}
+	seen := r.digests[m.Type]
+	if seen == nil {
+		seen = map[digest]struct{}{}
+		r.digests[m.Type] = seen
+	}
+	d := digestOf(m.Type, m.ID)
+	if _, twice := seen[d]; twice {
+		r.rejects = append(r.rejects, duplicate())
+		return r.withhold(ctx, m)
+	}
+	seen[d] = struct{}{}
+	if err := r.set.Write(ctx, seriesOf(control.KindOutput, m.Type), r.line); err != nil {
+		return err
+	}
+	r.tally.Exported[m.Type]++
+	r.tally.Bytes[m.Type] += int64(len(r.line)) + 1
+	if flagged {
+		r.tally.Flagged[m.Type]++
+		return r.tell(ctx, m, false)
+	}
+	return nil
+}
+
+func duplicate() reject {
+	return reject{code: "duplicate-id", kind: issueType("duplicate-id"), text: "another resource of this export has the same id"}
+}
+
+// withhold counts a resource that is not exported, and lists it.
+func (r *run) withhold(ctx context.Context, m *program.Emitted) error {
+	r.tally.Withheld[m.Type]++
+	r.tally.Reasons[r.rejects[0].code]++
+	return r.tell(ctx, m, true)
+}
+
+func (r *run) tell(ctx context.Context, m *program.Emitted, withheld bool) error {
+	line, err := outcome(subject{m.Type, m.ID, m.Key, m.Pos}, withheld, r.rejects).line()
+	if err != nil {
+		return err
+	}
+	return r.set.Write(ctx, seriesOf(control.KindError, outcomeType), line)
+}
+
+// writeDigests keeps the digests of what the chunk exported, so that the end of
+// the export can find ids that two chunks share.
+func (r *run) writeDigests(ctx context.Context) error {
+	types := make([]string, 0, len(r.digests))
+	for typ := range r.digests {
+		types = append(types, typ)
+	}
+	slices.Sort(types)
+	var line [2 * len(digest{})]byte
+	for _, typ := range types {
+		for d := range r.digests[typ] {
+			hex.Encode(line[:], d[:])
+			if err := r.set.Write(ctx, seriesOf(control.KindDigest, typ), line[:]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resumedAt names the cut of an export, for notes.
+func resumedAt(t time.Time) string { return t.UTC().Format(instantLayout) }

@@ -1,0 +1,581 @@
+package export
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"remit/mapping/program"
+	"remit/profiles"
+	"remit/profiles/r4"
+	"remit/server/files"
+	"remit/sql/postgres/postgrestest"
+	"remit/sql/source"
+)
+
+const patience = 60 * time.Second
+
+func wait(t *testing.T, e *Engine, id string) *Status {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	percent := 0
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		st, err := e.Status(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Percent < percent || st.Percent > 99 && st.State != StateComplete {
+			t.Errorf("percent goes from %d to %d in state %s", percent, st.Percent, st.State)
+		}
+		percent = st.Percent
+		if st.State == StateComplete || st.State == StateFailed {
+			return st
+		}
+	}
+	t.Fatal("export does not end")
+	return nil
+}
+
+func kickoff(t *testing.T, e *Engine, r Request) string {
+	t.Helper()
+	if r.Types == nil {
+		r.Types = allTypes
+	}
+	if r.Level == "" {
+		r.Level = LevelSystem
+	}
+	id, err := e.Kickoff(t.Context(), r, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func export(t *testing.T, e *Engine, r Request) string {
+	t.Helper()
+	id := kickoff(t, e, r)
+	if st := wait(t, e, id); st.State != StateComplete {
+		t.Fatalf("export ends as %s: %+v", st.State, st.Failure)
+	}
+	return id
+}
+
+// lines reads every file of a complete export by name, checking counts.
+func lines(t *testing.T, e *Engine, id string) map[string][]string {
+	t.Helper()
+	m, err := e.Manifest(t.Context(), id, "https://x/", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]string{}
+	for _, f := range slices.Concat(m.Output, m.Error) {
+		if f.URL != "https://x/"+f.Name {
+			t.Errorf("url is %q", f.URL)
+		}
+		file, err := e.OpenFile(t.Context(), id, f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := file.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewScanner(r)
+		var bytes int64
+		for in.Scan() {
+			out[f.Name] = append(out[f.Name], in.Text())
+			bytes += int64(len(in.Bytes())) + 1
+		}
+		r.Close()
+		if n := int64(len(out[f.Name])); n != f.Count || n == 0 || bytes != file.Bytes || file.Type != f.Type {
+			t.Errorf("%s has %d lines and %d bytes, manifest says %+v, %+v", f.Name, n, bytes, f, file.Info)
+		}
+	}
+	return out
+}
+
+// ids reads the ids of all resources of a type, in file order.
+func ids(t *testing.T, e *Engine, id, typ string) []string {
+	t.Helper()
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := lines(t, e, id)
+	var out []string
+	for _, f := range m.Output {
+		if f.Type != typ {
+			continue
+		}
+		for _, l := range all[f.Name] {
+			var r struct{ ResourceType, ID string }
+			if err := json.Unmarshal([]byte(l), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.ResourceType != typ {
+				t.Errorf("%s holds a %s", f.Name, r.ResourceType)
+			}
+			out = append(out, r.ID)
+		}
+	}
+	return out
+}
+
+func same[T any](t *testing.T, what string, want, got T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func is(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s gives %v, want %v", what, err, target)
+	}
+}
+
+func objects(t *testing.T, b *bench) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(filepath.Join(b.dir, "files"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestBE170_WholeExport(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	e := b.engine()
+	id := export(t, e, Request{ClientID: "a", URL: "https://x/$export"})
+	if len(id) < 26 {
+		t.Errorf("id %q has fewer than 128 bits (BE-154)", id)
+	}
+	all := lines(t, e, id)
+	want := map[string][]string{
+		"Claim.1.ndjson":        {`{"resourceType":"Claim","id":"c11"}`, `{"resourceType":"Claim","id":"c12"}`},
+		"Claim.2.ndjson":        {`{"resourceType":"Claim","id":"c21"}`, `{"resourceType":"Claim","id":"c22"}`},
+		"Claim.3.ndjson":        {`{"resourceType":"Claim","id":"c31"}`, `{"resourceType":"Claim","id":"c32"}`},
+		"Group.1.ndjson":        {`{"resourceType":"Group","id":"g1"}`, `{"resourceType":"Group","id":"g2"}`},
+		"Organization.1.ndjson": {`{"resourceType":"Organization","id":"o1"}`, `{"resourceType":"Organization","id":"o2"}`},
+		"Patient.1.ndjson":      {`{"resourceType":"Patient","id":"p1","implicitRules":"secret-m1"}`},
+		"Patient.2.ndjson":      {`{"resourceType":"Patient","id":"p2","implicitRules":"secret-m2"}`},
+		"Patient.3.ndjson":      {`{"resourceType":"Patient","id":"p3","implicitRules":"secret-m3"}`},
+	}
+	same(t, "files", want, all)
+	m, err := e.Manifest(t.Context(), id, "https://x/f/", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := `{"transactionTime":"2026-02-01T00:00:00.005Z","request":"https://x/$export","requiresAccessToken":true,` +
+		`"output":[{"type":"Claim","url":"https://x/f/Claim.1.ndjson","count":2},`
+	if !strings.HasPrefix(string(text), prefix) || !strings.HasSuffix(string(text), `],"error":[]}`) {
+		t.Errorf("manifest is %s", text)
+	}
+	r, err := e.Report(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "exported", map[string]int64{"Claim": 6, "Group": 2, "Organization": 2, "Patient": 3}, r.Exported)
+	same(t, "rows", int64(13), r.Rows)
+	same(t, "absent", map[string]int64{"Patient.name": 8}, r.Absent)
+	if _, opened := b.wh.stats(); opened != 1 {
+		t.Errorf("%d snapshots for one export, want 1", opened)
+	}
+	st := wait(t, e, id)
+	if st.Percent != 100 || !st.TransactionTime.Equal(firstAsOf) || st.Chunks != 8 || st.Exported != 13 || !st.Expires.After(st.Finished) {
+		t.Errorf("status is %+v", st)
+	}
+	_, err = e.OpenFile(t.Context(), id, "Patient.9.ndjson")
+	is(t, "an unknown file", err, ErrNotFound)
+	_, err = e.OpenFile(t.Context(), id, "")
+	is(t, "a file without a name", err, ErrNotFound)
+}
+
+// The whole of it on PostgreSQL: control store and queue.
+func TestOnPostgres(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.DSN(t)
+	d := small()
+	reached := hold(d)
+	b := newBench(t, d)
+	b.useControl(dsn)
+	e := b.engine()
+	id := kickoff(t, e, Request{})
+	<-reached
+	b.crash(e)
+	f := b.engine()
+	if st := wait(t, f, id); st.State != StateComplete {
+		t.Fatalf("export ends as %s", st.State)
+	}
+	same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, f, id, "Patient"))
+	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, f, id, "Claim"))
+	if err := f.Delete(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "objects", nil, objects(t, b))
+}
+
+// A request for nobody must not become one for everybody on its way through
+// the store.
+func TestChunkRequestRoundTrip(t *testing.T) {
+	t.Parallel()
+	after := "m1"
+	for _, r := range []program.Request{
+		{}, {Patients: []string{}}, {Patients: []string{"m1"}},
+		{Pass: 2, Types: []string{"Claim"}, After: &after, Since: firstAsOf, Until: firstAsOf, Roster: "g"},
+	} {
+		text, err := encodeRequest(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeRequest(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, string(text), r, got)
+	}
+	if _, err := decodeRequest("{"); err == nil {
+		t.Error("a malformed request gives no error")
+	}
+}
+
+func TestBE175_NothingMatches(t *testing.T) {
+	t.Parallel()
+	e := newBench(t, small()).engine()
+	id := export(t, e, Request{Types: []string{"Practitioner"}})
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Output == nil || m.Error == nil || len(m.Output)+len(m.Error) != 0 {
+		t.Errorf("manifest is %+v, want empty arrays", m)
+	}
+}
+
+func TestFilesNamedAlikeWhateverChunkIsFirst(t *testing.T) {
+	t.Parallel()
+	d := small()
+	release := make(chan struct{})
+	d.before = func(ctx context.Context, r program.Request) error {
+		if r.Pass == 0 && r.After == nil {
+			select { // the first chunk ends last
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}
+	b := newBench(t, d)
+	e := b.engine()
+	id := kickoff(t, e, Request{})
+	for len(d.ran()) < 8 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	wait(t, e, id)
+	same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
+	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
+}
+
+func TestBE195_Withheld(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.rows[0].finding = profiles.Finding{Severity: profiles.Error, Code: "cardinality-min", Path: "Patient.name", Origin: 41,
+		Profile: "http://x/P|1", Element: "Patient.name", Message: "name is required"}
+	d.rows[1].finding = profiles.Finding{Severity: profiles.Warning, Code: "binding", Message: "not in value set"}
+	for _, policy := range []Policy{Withhold, Flag} {
+		t.Run(string(policy), func(t *testing.T) {
+			b := newBench(t, d)
+			b.change = func(o *Options) { o.Policy = policy; o.ChunkSize = 100 }
+			e := b.engine()
+			id := export(t, e, Request{})
+			all := lines(t, e, id)
+			r, err := e.Report(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "findings", []FindingCount{
+				{Rule{"error", "cardinality-min", "http://x/P|1", "Patient.name", ""}, 1}, {Rule{Severity: "warning", Code: "binding"}, 1},
+			}, r.Findings)
+			want := `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required",` +
+				`"details":{"text":"Patient withheld: name is required [cardinality-min]"},` +
+				`"diagnostics":"Patient/p1; key member_id=m1; mapping map.yaml:41:3; rule http://x/P|1 Patient.name","expression":["Patient.name"]}]}`
+			patients := []string{"p2", "p3"}
+			if policy == Flag {
+				want = strings.Replace(strings.Replace(want, `"severity":"error"`, `"severity":"warning"`, 1), "withheld", "exported with an error", 1)
+				patients = []string{"p1", "p2", "p3"}
+				same(t, "flagged", map[string]int64{"Patient": 1}, r.Flagged)
+				same(t, "withheld", map[string]int64{}, r.Withheld)
+			} else {
+				same(t, "withheld", map[string]int64{"Patient": 1}, r.Withheld)
+				same(t, "reasons", map[string]int64{"cardinality-min": 1}, r.Reasons)
+			}
+			same(t, "outcomes", []string{want}, all["OperationOutcome.1.ndjson"])
+			same(t, "patients", patients, ids(t, e, id, "Patient"))
+		})
+	}
+}
+
+type validator func(r *r4.Resource, dst []profiles.Finding) []profiles.Finding
+
+func (v validator) Validate(r *r4.Resource, dst []profiles.Finding) []profiles.Finding {
+	return v(r, dst)
+}
+
+func TestValidatorJudges(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	b.valid = validator(func(r *r4.Resource, dst []profiles.Finding) []profiles.Finding {
+		if string(r.ID()) == "c12" {
+			dst = append(dst, profiles.Finding{Severity: profiles.Error, Code: "invariant", Message: "no"})
+		}
+		return dst
+	})
+	e := b.engine()
+	id := export(t, e, Request{})
+	same(t, "claims", []string{"c11", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
+}
+
+func TestBE234_Duplicates(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.rows = append(d.rows,
+		row{typ: "Patient", id: "p1", patient: "m1", key: "member_id=m1-again"},   // in the same chunk
+		row{typ: "Patient", id: "p1", patient: "m4", key: "member_id=m4"},         // alone in a later chunk
+		row{pass: 4, typ: "Claim", id: "c21", patient: "m2", key: "claim_id=c21"}, // in a later pass, with others
+		row{pass: 4, typ: "Claim", id: "c99", patient: "m2", key: "claim_id=c99"},
+	)
+	b := newBench(t, d)
+	e := b.engine()
+	id := export(t, e, Request{})
+	same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
+	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32", "c99"}, ids(t, e, id, "Claim"))
+	r, err := e.Report(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "withheld", map[string]int64{"Patient": 2, "Claim": 1}, r.Withheld)
+	same(t, "exported", map[string]int64{"Claim": 7, "Group": 2, "Organization": 2, "Patient": 3}, r.Exported)
+	same(t, "reasons", map[string]int64{"duplicate-id": 3}, r.Reasons)
+	n := 0
+	for name, l := range lines(t, e, id) {
+		if strings.HasPrefix(name, "OperationOutcome") {
+			n += len(l)
+		}
+	}
+	same(t, "outcomes", 3, n)
+	if st := wait(t, e, id); st.Exported != 14 {
+		t.Errorf("status counts %d resources, want 14", st.Exported)
+	}
+	// Neither digests nor replaced files stay behind the manifest.
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := b.control.Files(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "files in the store's list", len(m.Output)+len(m.Error), len(rows))
+}
+
+func TestDuplicatesInSeveralPasses(t *testing.T) {
+	t.Parallel()
+	d := small()
+	for i := range 40 {
+		id := "x" + string(rune('a'+i%20))
+		d.rows = append(d.rows, row{pass: 4 + i/20, typ: "Claim", id: id, key: "claim_key=" + id})
+	}
+	e := newBench(t, d).engine()
+	e.digests = 3
+	id := export(t, e, Request{Types: []string{"Claim"}})
+	got := ids(t, e, id, "Claim")
+	slices.Sort(got)
+	if len(got) != 26 || len(slices.Compact(got)) != 26 {
+		t.Errorf("claims are %v, want 26 different ones", got)
+	}
+}
+
+func TestBE040_GroupAndPatients(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		r        Request
+		patients []string
+		claims   []string
+		groups   []string
+		orgs     []string
+	}{
+		{"group", Request{Level: LevelGroup, Group: "g1"}, []string{"p1", "p3"}, []string{"c11", "c12", "c31", "c32"}, []string{"g1"}, []string{"o1", "o2"}},
+		{"group and patient", Request{Level: LevelGroup, Group: "g1", Patients: []string{"p3", "p3"}}, []string{"p3"}, []string{"c31", "c32"}, nil, []string{"o1", "o2"}},
+		{"patient", Request{Level: LevelPatient}, []string{"p1", "p2", "p3"}, []string{"c11", "c12", "c21", "c22", "c31", "c32"}, nil, []string{"o1", "o2"}},
+		{"some patients", Request{Level: LevelPatient, Patients: []string{"p2"}}, []string{"p2"}, []string{"c21", "c22"}, nil, []string{"o1", "o2"}},
+		{"group of nobody", Request{Level: LevelGroup, Group: "none"}, nil, nil, nil, []string{"o1", "o2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, small())
+			e := b.engine()
+			id := export(t, e, c.r)
+			same(t, "patients", c.patients, ids(t, e, id, "Patient"))
+			same(t, "claims", c.claims, ids(t, e, id, "Claim"))
+			same(t, "groups", c.groups, ids(t, e, id, "Group"))
+			same(t, "organizations", c.orgs, ids(t, e, id, "Organization"))
+			if _, opened := b.wh.stats(); opened != 1 {
+				t.Errorf("%d snapshots for one export, want 1", opened)
+			}
+		})
+	}
+}
+
+func TestBE112_UnknownGroupAndPatients(t *testing.T) {
+	t.Parallel()
+	e := newBench(t, small()).engine()
+	_, err := e.Kickoff(t.Context(), Request{Level: LevelGroup, Group: "x", Types: allTypes}, false)
+	is(t, "an unknown group", err, ErrUnknownGroup)
+	r := Request{Level: LevelGroup, Group: "g1", Types: allTypes, Patients: []string{"p1", "p2", "p9"}}
+	_, err = e.Kickoff(t.Context(), r, false)
+	var unknown *UnknownPatientsError
+	if !errors.As(err, &unknown) {
+		t.Fatalf("unknown patients give %v", err)
+	}
+	same(t, "unknown", []string{"p2", "p9"}, unknown.IDs)
+	if strings.Contains(err.Error(), "p9") {
+		t.Error("the error's text names a patient")
+	}
+	id, err := e.Kickoff(t.Context(), r, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, e, id)
+	same(t, "patients", []string{"p1"}, ids(t, e, id, "Patient"))
+	if got := lines(t, e, id)["OperationOutcome.1.ndjson"]; len(got) != 2 || !strings.Contains(got[0], "Patient/p2 is unknown") {
+		t.Errorf("outcomes are %q", got)
+	}
+	r.Patients = []string{"p2", "p9"}
+	if _, err = e.Kickoff(t.Context(), r, true); !errors.As(err, &unknown) {
+		t.Errorf("only unknown patients, lenient, give %v", err)
+	}
+}
+
+func TestBE077_Notes(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.types[2].Tracked = false
+	e := newBench(t, d).engine()
+	id := export(t, e, Request{Since: firstAsOf.Add(-time.Hour), Types: []string{"Organization", "Patient"},
+		Notes: []Note{{Severity: "warning", Code: "not-supported", Expression: "_foo", Text: "_foo was ignored."}}})
+	want := []string{
+		`{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"not-supported","details":{"text":"_foo was ignored."},"expression":["_foo"]}]}`,
+		`{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":` +
+			`"Organization: the warehouse does not track changes of all its rows, so resources are returned whatever _since and _until say."},"expression":["Organization"]}]}`,
+	}
+	same(t, "outcomes", want, lines(t, e, id)["OperationOutcome.1.ndjson"])
+	for _, r := range d.ran() {
+		if !r.Since.Equal(firstAsOf.Add(-time.Hour)) || !r.AsOf.IsZero() {
+			t.Errorf("request is %+v", r)
+		}
+	}
+}
+
+func TestTwoExportsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	e := b.engine()
+	var all []string
+	for range 4 {
+		all = append(all, kickoff(t, e, Request{ClientID: "a"}))
+	}
+	for _, id := range all {
+		if st := wait(t, e, id); st.State != StateComplete {
+			t.Fatalf("export ends as %s", st.State)
+		}
+		same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
+	}
+	n, err := e.Running(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "running", 0, n)
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	b.change = func(o *Options) { o.ChunkSize = 100; o.Limits = files.Limits{Lines: 4} }
+	e := b.engine()
+	id := export(t, e, Request{Types: []string{"Claim"}})
+	all := lines(t, e, id)
+	if len(all["Claim.1.ndjson"]) != 4 || len(all["Claim.2.ndjson"]) != 2 || len(all) != 2 {
+		t.Errorf("files are %v", all)
+	}
+}
+
+func TestRunAndSave(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	e := b.engine()
+	told := 0
+	st, err := e.Run(t.Context(), Request{Level: LevelSystem, Types: allTypes}, func(*Status) { told++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told == 0 {
+		t.Error("progress was not told")
+	}
+	for _, gzip := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "out")
+		m, r, err := e.Save(t.Context(), st.ID, dir, gzip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "files", len(m.Output)+len(m.Error)+2, len(entries))
+		same(t, "exported", int64(13), total(r.Exported))
+		for _, f := range m.Output {
+			text, err := os.ReadFile(filepath.Join(dir, f.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := f.Info.Bytes
+			if gzip {
+				want = f.Info.Stored
+			}
+			same(t, f.URL, want, int64(len(text)))
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = e.Run(ctx, Request{Level: LevelSystem, Types: allTypes}, func(*Status) { cancel() })
+	is(t, "a cancelled run", err, context.Canceled)
+	b.double.before = func(context.Context, program.Request) error { return &source.SQLError{Message: "boom", Offset: -1} }
+	var failed *FailedError
+	if _, err = e.Run(t.Context(), Request{Level: LevelSystem, Types: allTypes}, nil); !errors.As(err, &failed) {
+		t.Errorf("a failed run gives %v", err)
+	}
+}

@@ -1,0 +1,353 @@
+package export
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"remit/mapping/program"
+	"remit/server/files"
+	"remit/server/jobs"
+	"remit/sql/control"
+)
+
+// finish is the handler of finish jobs: all chunks are done; what is left are
+// duplicates between chunks, the notes, the names of the files and the report.
+func (e *Engine) finish(ctx context.Context, j jobs.Job) error {
+	x, o, err := e.load(ctx, j.Args)
+	if x == nil || err != nil {
+		return err
+	}
+	err = e.finishExport(ctx, x, o, j.Attempt)
+	return e.settle(ctx, x, j, "finish", err)
+}
+
+func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, attempt int) (err error) {
+	report := &newTally().Report
+	chunks, err := e.Control.Chunks(ctx, x.ID)
+	if err != nil {
+		return because(ctx, err)
+	}
+	for _, c := range chunks {
+		if c.State != "done" {
+			return e.feed(ctx, x) // a job of an earlier look; the last chunk comes back here
+		}
+		counts := new(Report)
+		if err := json.Unmarshal([]byte(c.Counts), counts); err != nil {
+			return fmt.Errorf("read counts of chunk %d: %w", c.N, err)
+		}
+		report.merge(counts)
+	}
+	rows, err := e.Control.Files(ctx, x.ID)
+	if err != nil {
+		return because(ctx, err)
+	}
+	sortFiles(rows)
+
+	base := fmt.Sprintf("%s/f%d-%d", folder(x.ID, x.Generation), x.Epoch, attempt)
+	set := e.Files.NewSet(base, e.Limits)
+	kept := false
+	defer func() {
+		if !kept {
+			err = errors.Join(err, set.Abort(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, n := range notes(x, o, e.typesOf(x)) {
+		line, err := notice(n).line()
+		if err != nil {
+			return err
+		}
+		if err := set.Write(ctx, seriesOf(control.KindError, outcomeType), line); err != nil {
+			return because(ctx, err)
+		}
+	}
+	dedup := &deduper{store: e.Files, base: base, rows: rows, report: report, set: set, batch: e.digests}
+	replaced, err := dedup.run(ctx)
+	if err != nil {
+		return because(ctx, fmt.Errorf("look for duplicates: %w", err))
+	}
+	parts, err := set.Commit()
+	if err != nil {
+		return because(ctx, fmt.Errorf("commit notes: %w", err))
+	}
+	// What concerns the export as a whole comes before the chunks' own.
+	rows = append(dedup.rows, fileRows(parts, -1)...)
+	rows = slices.DeleteFunc(rows, func(f control.File) bool { return f.Kind == control.KindDigest })
+	sortFiles(rows)
+	name(rows)
+
+	now := e.Clock().UTC()
+	report.TransactionTime, report.Started, report.Finished = x.TransactionTime, x.Started, now
+	report.Restarts = max(0, int(x.Generation)-1)
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	err = e.Control.CompleteExport(ctx, x, rows, total(report.Exported), text, now, now.Add(e.Keep))
+	if errors.Is(err, control.ErrConflict) {
+		return nil // deleted, or finished by an earlier attempt
+	}
+	if err != nil {
+		return because(ctx, err)
+	}
+	kept = true
+	e.end(x.ID, errEnded)
+	e.Log.InfoContext(ctx, "export complete", "job_id", x.ID, "client_id", x.ClientID, "chunks", len(chunks), "files", len(rows),
+		"rows", report.Rows, "resources", total(report.Exported), "withheld", total(report.Withheld),
+		"elapsed_ms", now.Sub(x.Created).Milliseconds())
+	for _, object := range replaced {
+		if err := e.Files.Remove(ctx, object); err != nil {
+			e.Log.WarnContext(ctx, "replaced file remains", "job_id", x.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+// notes are the messages about the export as a whole.
+func notes(x *control.Export, o *order, types []program.Type) []Note {
+	all := slices.Clone(o.Notes)
+	if x.Generation > 1 {
+		all = append(all, Note{Severity: "information", Code: "informational", Text: fmt.Sprintf(
+			"The export was interrupted and had to start over; its data are those of %s.", resumedAt(x.TransactionTime))})
+	}
+	if o.Since.IsZero() && o.Until.IsZero() {
+		return all
+	}
+	wanted := o.request(types).Types
+	for _, t := range types {
+		if !t.Tracked && slices.Contains(wanted, t.Name) {
+			all = append(all, Note{Severity: "information", Code: "informational", Expression: t.Name, Text: fmt.Sprintf(
+				"%s: the warehouse does not track changes of all its rows, so resources are returned whatever _since and _until say.", t.Name)})
+		}
+	}
+	return all
+}
+
+// sortFiles puts files in an order that does not depend on which chunk was done
+// first: kind, type, chunk, sequence.
+func sortFiles(rows []control.File) {
+	slices.SortFunc(rows, func(a, b control.File) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Chunk, b.Chunk),
+			cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Object, b.Object))
+	})
+}
+
+// name numbers the files of each type, from 1.
+func name(rows []control.File) {
+	next := map[string]int{}
+	for i := range rows {
+		f := &rows[i]
+		next[f.Type]++
+		f.Name = fmt.Sprintf("%s.%d.ndjson", f.Type, next[f.Type])
+	}
+}
+
+// deduper finds resources that two chunks exported under one id, which only a
+// mapping with ids that are not one to one with its keys can bring about. The
+// first in file order stays, the others are withheld (BE-234).
+type deduper struct {
+	store  *files.Store
+	base   string
+	rows   []control.File // sorted; replaced where a file is rewritten
+	report *Report
+	set    *files.Set
+	batch  int // digests in memory at once
+}
+
+// maxDigests is how many digests are in memory at once: 256 MB.
+const maxDigests = 16 << 20
+
+// run returns the objects that rewritten files replace.
+func (d *deduper) run(ctx context.Context) (replaced []string, err error) {
+	byType := map[string][]control.File{}
+	for _, f := range d.rows {
+		if f.Kind == control.KindDigest {
+			byType[f.Type] = append(byType[f.Type], f)
+		}
+	}
+	types := make([]string, 0, len(byType))
+	for typ := range byType {
+		types = append(types, typ)
+	}
+	slices.Sort(types)
+	for _, typ := range types {
+		list := byType[typ]
+		if list[0].Chunk == list[len(list)-1].Chunk {
+			continue // within a chunk nothing is twice
+		}
+		twice, err := d.shared(ctx, list)
+		if err != nil {
+			return nil, err
+		}
+		if len(twice) == 0 {
+			continue
+		}
+		objects, err := d.rewrite(ctx, typ, twice)
+		if err != nil {
+			return nil, err
+		}
+		replaced = append(replaced, objects...)
+	}
+	return replaced, nil
+}
+
+// shared lists the digests that occur in more than one file. Digests are spread
+// evenly, so reading them by ranges of their first bytes bounds the memory.
+func (d *deduper) shared(ctx context.Context, list []control.File) (map[digest]struct{}, error) {
+	var sum int64
+	for _, f := range list {
+		sum += f.Count
+	}
+	passes := int(sum)/d.batch + 1
+	twice := map[digest]struct{}{}
+	var all []digest
+	for pass := range passes {
+		all = all[:0]
+		for _, f := range list {
+			err := eachLine(ctx, d.store, f, func(line []byte) error {
+				var g digest
+				if _, err := hex.Decode(g[:], line); err != nil || len(line) != 2*len(g) {
+					return errors.New("malformed digest")
+				}
+				if (int(g[0])<<8|int(g[1]))*passes>>16 == pass {
+					all = append(all, g)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		slices.SortFunc(all, func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
+		for i := 1; i < len(all); i++ {
+			if all[i] == all[i-1] {
+				twice[all[i]] = struct{}{}
+			}
+		}
+	}
+	return twice, nil
+}
+
+// rewrite writes the files of a type that hold a later occurrence anew.
+func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]struct{}) (replaced []string, err error) {
+	seen := map[digest]struct{}{}
+	for i := range d.rows {
+		f := &d.rows[i]
+		if f.Kind != control.KindOutput || f.Type != typ {
+			continue
+		}
+		var drop []int64 // line numbers from 0
+		var ids []string
+		var n int64
+		err := eachLine(ctx, d.store, *f, func(line []byte) error {
+			defer func() { n++ }()
+			var head struct {
+				ID string `json:"id"`
+			}
+			if err := json.Unmarshal(line, &head); err != nil {
+				return errors.New("malformed line")
+			}
+			g := digestOf(typ, head.ID)
+			if _, ok := twice[g]; !ok {
+				return nil
+			}
+			if _, later := seen[g]; later {
+				drop, ids = append(drop, n), append(ids, head.ID)
+			}
+			seen[g] = struct{}{}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if drop == nil {
+			continue
+		}
+		for _, id := range ids {
+			line, err := outcome(subject{typ: typ, id: id}, true, []reject{duplicate()}).line()
+			if err != nil {
+				return nil, err
+			}
+			if err := d.set.Write(ctx, seriesOf(control.KindError, outcomeType), line); err != nil {
+				return nil, err
+			}
+		}
+		replaced = append(replaced, f.Object)
+		if err := d.without(ctx, f, drop); err != nil {
+			return nil, err
+		}
+	}
+	d.rows = slices.DeleteFunc(d.rows, func(f control.File) bool { return f.Kind == control.KindOutput && f.Count == 0 })
+	return replaced, nil
+}
+
+// without replaces f by a file that lacks the lines of drop.
+func (d *deduper) without(ctx context.Context, f *control.File, drop []int64) error {
+	gone := int64(len(drop))
+	before := f.Bytes
+	add := func(m *map[string]int64, key string, n int64) {
+		if *m == nil {
+			*m = map[string]int64{}
+		}
+		(*m)[key] += n
+	}
+	add(&d.report.Exported, f.Type, -gone)
+	add(&d.report.Withheld, f.Type, gone)
+	add(&d.report.Reasons, "duplicate-id", gone)
+	if gone == f.Count {
+		add(&d.report.Bytes, f.Type, -before)
+		f.Count = 0
+		return nil
+	}
+	object := fmt.Sprintf("%s/%s.%d.%d.ndjson.gz", d.base, f.Type, f.Chunk, f.Seq)
+	w, err := d.store.Create(ctx, object)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	var n int64
+	err = eachLine(ctx, d.store, *f, func(line []byte) error {
+		defer func() { n++ }()
+		if _, found := slices.BinarySearch(drop, n); found {
+			return nil
+		}
+		return w.Write(line)
+	})
+	if err != nil {
+		return err
+	}
+	info, err := w.Commit()
+	if err != nil {
+		return err
+	}
+	f.Object, f.Count, f.Bytes, f.Stored, f.SHA256 = object, info.Count, info.Bytes, info.Stored, info.SHA256
+	add(&d.report.Bytes, f.Type, info.Bytes-before)
+	return nil
+}
+
+// eachLine calls do for every line of a file; line is valid until it returns.
+func eachLine(ctx context.Context, store *files.Store, f control.File, do func(line []byte) error) (err error) {
+	r, err := store.Plain(ctx, f.Object, f.Bytes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 0, 64<<10), maxLine+2)
+	for in.Scan() {
+		if err := do(in.Bytes()); err != nil {
+			return fmt.Errorf("read file: %w", err)
+		}
+	}
+	if err := in.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package export
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"remit/server/jobs"
+	"remit/sql/control"
+	"remit/sql/source"
+)
+
+// load reads the export that a job is about. It is nil where the job is of no
+// use any more: finished, deleted, planned anew or taken over.
+func (e *Engine) load(ctx context.Context, a jobs.Args) (*control.Export, *order, error) {
+	x, err := e.Control.Export(ctx, a.Export)
+	if errors.Is(err, control.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if !x.State.Active() || x.Owner != e.Node || x.Epoch != a.Epoch || x.Generation != a.Generation {
+		return nil, nil, nil
+	}
+	o := new(order)
+	if err := json.Unmarshal(x.Request, o); err != nil {
+		return nil, nil, jobs.Permanent(fmt.Errorf("read request of export: %w", err))
+	}
+	return x, o, nil
+}
+
+// plan is the handler of plan jobs: it opens the snapshot and cuts the export
+// into chunks. Its arguments name the generation that it ends.
+func (e *Engine) plan(ctx context.Context, j jobs.Job) error {
+	x, o, err := e.load(ctx, j.Args)
+	if x == nil || err != nil {
+		return err
+	}
+	err = e.planExport(ctx, x, o)
+	return e.settle(ctx, x, j, "plan", err)
+}
+
+func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) error {
+	if x.Generation >= maxGenerations {
+		return jobs.Permanent(errors.New("export started over too often"))
+	}
+	s, err := e.openSession(ctx, x.ID, x.Epoch, x.Generation)
+	if err != nil {
+		return err
+	}
+	inner, leave, ok := s.enter(ctx)
+	if !ok {
+		return ErrCancelled
+	}
+	defer leave()
+	request := o.request(s.runner.Types())
+	var chunks [][]byte
+	if len(request.Types) > 0 {
+		cuts, err := s.runner.Split(inner, s.snap, request, e.ChunkSize)
+		if err != nil {
+			return because(inner, fmt.Errorf("cut export into chunks: %w", err))
+		}
+		for _, c := range cuts {
+			text, err := encodeRequest(c)
+			if err != nil {
+				return fmt.Errorf("write chunk request: %w", err)
+			}
+			chunks = append(chunks, text)
+		}
+	}
+	before := x.Generation
+	// Under the slot's lock no chunk of the new generation, queued by a sweep,
+	// can miss the session that belongs to it.
+	sl := e.slot(x.ID)
+	sl.mu.Lock()
+	err = e.Control.PlanExport(inner, x, control.Plan{
+		Program: s.fingerprint, TransactionTime: s.snap.AsOf().UTC().Truncate(time.Millisecond), Chunks: chunks, At: e.Clock(),
+	})
+	if err == nil {
+		s.generation = x.Generation
+	}
+	sl.mu.Unlock()
+	if errors.Is(err, control.ErrConflict) {
+		return nil // deleted or taken over in the meantime
+	}
+	if err != nil {
+		return because(inner, err)
+	}
+	e.Log.InfoContext(ctx, "export planned", "job_id", x.ID, "chunks", len(chunks), "generation", x.Generation)
+	if before > 0 {
+		if err := e.Files.RemoveAll(ctx, folder(x.ID, before)); err != nil {
+			e.Log.WarnContext(ctx, "files of an earlier start remain", "job_id", x.ID, "error", err)
+		}
+	}
+	return e.feed(ctx, x)
+}
+
+// feed queues the next chunks of an export, or its end. It queues only a few at
+// a time, so that exports take turns.
+func (e *Engine) feed(ctx context.Context, x *control.Export) error {
+	open, err := e.Control.OpenChunks(ctx, x.ID, 2*e.Workers)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		return e.queue.Insert(ctx, jobs.Finish, args(x, 0))
+	}
+	all := make([]jobs.Args, len(open))
+	for i, n := range open {
+		all[i] = args(x, n)
+	}
+	return e.queue.Insert(ctx, jobs.Chunk, all...)
+}
+
+// because prefers the reason for which a context ended to the error that its
+// end brought about.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// settle decides what an error of a job means: nothing, another attempt, or the
+// end of the export. Nobody else logs it.
+func (e *Engine) settle(ctx context.Context, x *control.Export, j jobs.Job, step string, err error) error {
+	log := e.Log.With("job_id", x.ID, "step", step, "chunk", j.Chunk, "attempt", j.Attempt)
+	var sqlError *source.SQLError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrCancelled), errors.Is(err, ErrLeaseLost), errors.Is(err, errEnded):
+		log.InfoContext(ctx, "job cancelled", "reason", err.Error())
+		return nil
+	case errors.Is(err, jobs.ErrStopping):
+		log.InfoContext(ctx, "job interrupted")
+		return err
+	case !j.Last && !jobs.IsPermanent(err) && !errors.As(err, &sqlError):
+		log.WarnContext(ctx, "job failed, will be tried again", "error", err)
+		return err
+	}
+	log.ErrorContext(ctx, "job failed", "error", err)
+	if failErr := e.fail(ctx, x, err); failErr != nil {
+		// The sweep finds the export still active and tries again.
+		return errors.Join(err, failErr)
+	}
+	return jobs.Permanent(err)
+}
+
+// Failure is why an export failed.
+type Failure struct {
+	Code string `json:"code"` // FHIR issue type
+	Text string `json:"text"` // for the client
+	// Detail is for the operator; it never holds row values.
+	Detail string `json:"detail"`
+}
+
+// fail ends an export for good.
+func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) error {
+	f := Failure{Code: "exception", Text: "The export failed because of an internal error.", Detail: reason.Error()}
+	var sqlError *source.SQLError
+	if errors.As(reason, &sqlError) {
+		f.Code, f.Text = "processing", "The export failed because a query of the mapping set failed."
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("write failure: %w", err)
+	}
+	now := e.Clock()
+	ctx = context.WithoutCancel(ctx)
+	err = e.Control.FailExport(ctx, x.ID, x.Epoch, text, nil, now, now.Add(e.Keep))
+	if err != nil && !errors.Is(err, control.ErrConflict) {
+		return err
+	}
+	e.end(x.ID, errEnded)
+	if err := e.Files.RemoveAll(ctx, x.ID); err != nil {
+		e.Log.WarnContext(ctx, "files of a failed export remain", "job_id", x.ID, "error", err)
+	}
+	return nil
+}
+
+// folder is where the files of one generation of an export lie.
+func folder(id string, generation int64) string { return fmt.Sprintf("%s/g%d", id, generation) }

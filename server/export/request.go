@@ -1,0 +1,39 @@
+// Package export turns a request and a Program into files: it cuts the work
+// into chunks, runs and validates them, writes NDJSON and the manifest. It
+// knows no YAML, no SQL text and no resource-type name.
+package export
+
+import "time"
+
+// Level is where an export was asked for (Bulk Data 3.0.0, Kick-off Request).
+type Level string
+
+// The three levels.
+const (
+	LevelSystem  Level = "system"
+	LevelPatient Level = "patient"
+	LevelGroup   Level = "group"
+)
+
+// Request is one validated kick-off. It is plain data, stored with the job.
+type Request struct {
+	ClientID string    `json:"client_id"`
+	Level    Level     `json:"level"`
+	Group    string    `json:"group,omitempty"`    // id, at LevelGroup
+	Types    []string  `json:"types"`              // resource types to export, never empty
+	Patients []string  `json:"patients,omitempty"` // FHIR Patient ids, where limited
+	Since    time.Time `json:"since,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+	// URL is the kick-off URL as the manifest repeats it (BE-173).
+	URL string `json:"url"`
+	// Notes are messages about what was leniently ignored (BE-054).
+	Notes []Note `json:"notes,omitempty"`
+}
+
+// Note becomes one OperationOutcome in the manifest's error files.
+type Note struct {
+	Severity   string `json:"severity"` // warning, information
+	Code       string `json:"code"`     // FHIR issue type: not-supported
+	Expression string `json:"expression,omitempty"`
+	Text       string `json:"text"`
+}

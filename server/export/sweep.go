@@ -1,0 +1,170 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"remit/server/jobs"
+	"remit/sql/control"
+)
+
+// sweepEvery is how many heartbeats pass between two sweeps.
+const sweepEvery = 4
+
+// beat keeps this node's exports its own, hears of those that were deleted or
+// lost, and now and then sweeps. It returns when stop closes.
+func (e *Engine) beat(ctx context.Context, stop <-chan struct{}) {
+	tick := time.NewTicker(e.Lease / 5)
+	defer tick.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for n := 0; ; n++ {
+		err := e.Heartbeat(ctx)
+		if err == nil && n%sweepEvery == 0 {
+			err = e.Sweep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			e.Log.ErrorContext(ctx, "heartbeat failed", "error", err)
+		}
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Heartbeat tells the other nodes that this one lives, and ends the sessions of
+// exports that are no longer its own.
+func (e *Engine) Heartbeat(ctx context.Context) error {
+	// Sessions are listed first: one that begins meanwhile is not mistaken for
+	// one that was lost.
+	type view struct {
+		id string
+		s  *session
+	}
+	var views []view
+	e.mu.Lock()
+	slots := make(map[string]*slot, len(e.slots))
+	for id, sl := range e.slots {
+		slots[id] = sl
+	}
+	e.mu.Unlock()
+	for id, sl := range slots {
+		if !sl.mu.TryLock() {
+			continue // opening right now
+		}
+		if sl.s != nil {
+			views = append(views, view{id, sl.s})
+		}
+		sl.mu.Unlock()
+	}
+	owned, err := e.Control.Beat(ctx, e.Node, e.Clock())
+	if err != nil {
+		return err
+	}
+	mine := make(map[string]*control.Export, len(owned))
+	for _, x := range owned {
+		mine[x.ID] = x
+	}
+	for _, v := range views {
+		if mine[v.id] != nil {
+			continue
+		}
+		cause := ErrLeaseLost
+		x, err := e.Control.Export(ctx, v.id)
+		switch {
+		case errors.Is(err, control.ErrNotFound):
+			continue // a kick-off about to commit its row
+		case err != nil:
+			return err
+		case x.State == control.Deleted:
+			cause = ErrCancelled
+		case !x.State.Active():
+			cause = errEnded
+		}
+		e.end(v.id, cause)
+	}
+	return nil
+}
+
+// Sweep takes over the exports of nodes that fell silent, and queues again what
+// a crash between control store and queue may have lost. It may be called at
+// any time.
+func (e *Engine) Sweep(ctx context.Context) error {
+	now := e.Clock()
+	claimed, err := e.Control.Claim(ctx, e.Node, now, now.Add(-e.Lease))
+	for _, x := range claimed {
+		e.Log.InfoContext(ctx, "export taken over", "job_id", x.ID, "epoch", x.Epoch)
+		if x.Former == "" {
+			continue
+		}
+		// Its jobs would wait for ever in a queue that nobody works.
+		if err := e.queue.Drop(ctx, x.Former); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	owned, err := e.Control.Beat(ctx, e.Node, now)
+	if err != nil {
+		return err
+	}
+	for _, x := range owned {
+		if x.State == control.Accepted {
+			err = e.queue.Insert(ctx, jobs.Plan, args(x, 0))
+		} else {
+			err = e.feed(ctx, x)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire is the duty that removes what is over: exports past their time, and
+// what is left of deleted ones.
+func (e *Engine) expire(ctx context.Context) error {
+	ids, err := e.Control.ExpireExports(ctx, e.Clock())
+	for _, id := range ids {
+		e.Log.InfoContext(ctx, "export expired", "job_id", id)
+	}
+	if err != nil {
+		return err
+	}
+	for _, state := range []control.State{control.Deleted, control.Expired} {
+		over, err := e.Control.Exports(ctx, state)
+		if err != nil {
+			return err
+		}
+		for _, x := range over {
+			if err := e.Files.RemoveAll(ctx, x.ID); err != nil {
+				return err
+			}
+			// An expired export is told from an unknown one for as long again
+			// as it was kept.
+			if state == control.Expired && e.Clock().Before(x.Expires.Add(e.Keep)) {
+				continue
+			}
+			if err := e.Control.ForgetExport(ctx, x.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// clean is the duty that forgets expired tokens and assertions.
+func (e *Engine) clean(ctx context.Context) error {
+	return e.Control.CleanTokens(ctx, e.Clock().Add(-5*time.Minute))
+}

@@ -1,0 +1,205 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"remit/server/auth"
+	"remit/server/export"
+)
+
+// separateQuery marks the status URL of an export whose client negotiated
+// separate-export-status (BE-055), so that nothing need be remembered.
+const separateQuery = "separate-export-status=true"
+
+// gone says that there is no such export or file, or none any more.
+func gone(err error) bool {
+	return errors.Is(err, export.ErrNotFound) || errors.Is(err, export.ErrExpired)
+}
+
+// owned finds the export of a status or file URL for its own client; an export
+// of another client does not exist (BE-014).
+func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export.Status, *problem) {
+	e, err := s.options.Exports.Status(r.Context(), id)
+	switch {
+	case gone(err) || err == nil && e.Request.ClientID != access.Client.ID:
+		return nil, fail("not-found", "there is no such export, or not any more")
+	case err != nil:
+		return nil, s.transient(r, "look up export", err)
+	}
+	return e, nil
+}
+
+// covered checks that the token still covers all that is exported (BE-013,
+// SB-084).
+func covered(access *auth.Access, e *export.Status) *problem {
+	for _, t := range e.Request.Types {
+		if !access.MayExport(t) {
+			return insufficient("the token's scopes do not cover every resource type of this export")
+		}
+	}
+	return nil
+}
+
+// status answers a poll (Bulk Data 3.0.0, Export Status; BE-155..169).
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	access, p := s.access(r)
+	if p != nil {
+		s.refuse(w, p)
+		return
+	}
+	id := chi.URLParam(r, "export")
+	e, p := s.owned(r, access, id)
+	if p == nil {
+		p = covered(access, e)
+	}
+	if p != nil {
+		s.refuse(w, p)
+		return
+	}
+	now := s.now()
+	pause := pollPause(now.Sub(e.Created))
+	if wait := s.polls.wait(id, now, pause); wait > 0 {
+		p := fail("throttled", "the status is polled too often")
+		p.retry = wait
+		s.refuse(w, p)
+		return
+	}
+	separate := r.URL.Query().Get("separate-export-status") == "true"
+	switch e.State {
+	case export.StateComplete:
+		manifest, err := s.options.Exports.Manifest(r.Context(), id, s.base+filePath+id+"/", s.options.Authority != nil)
+		if gone(err) {
+			s.refuse(w, fail("not-found", "there is no such export, or not any more"))
+			return
+		}
+		if err != nil {
+			s.refuse(w, s.transient(r, "read manifest", err))
+			return
+		}
+		if separate {
+			w.Header().Set("X-Export-Status", "200 OK")
+		}
+		if !e.Expires.IsZero() {
+			w.Header().Set("Expires", e.Expires.UTC().Format(http.TimeFormat))
+		}
+		write(w, http.StatusOK, plain, manifestJSON(manifest))
+	case export.StateFailed:
+		failure := fail("exception", "The export failed.")
+		if e.Failure != nil {
+			failure = fail(e.Failure.Code, "%s", e.Failure.Text)
+		}
+		// Whatever its code, this is a failure of the export, and final.
+		failure.status = http.StatusInternalServerError
+		if separate {
+			w.Header().Set("X-Export-Status", "500 Internal Server Error")
+			failure.status = http.StatusOK
+		}
+		s.refuse(w, failure)
+	default:
+		w.Header().Set("X-Progress", fmt.Sprintf("%d%% complete", min(max(e.Percent, 0), 99)))
+		w.Header().Set("Retry-After", seconds(pause))
+		status := http.StatusAccepted
+		if separate {
+			w.Header().Set("X-Export-Status", "202 Accepted")
+			status = http.StatusOK
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+	}
+}
+
+// pollPause is the Retry-After of a running export: a tenth of its age, between
+// 1 and 10 seconds (BE-160).
+func pollPause(age time.Duration) time.Duration {
+	return min(max(age/10, time.Second), 10*time.Second).Truncate(time.Second)
+}
+
+// instant is how a FHIR instant is printed: UTC with milliseconds.
+const instant = "2006-01-02T15:04:05.000Z"
+
+// manifestJSON is the body of a complete export (BE-170..182).
+func manifestJSON(m *export.Manifest) []byte {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic("server: a manifest of strings and numbers is always JSON: " + err.Error())
+	}
+	return data
+}
+
+// cancel answers DELETE of a status URL (Bulk Data 3.0.0, Delete Request;
+// BE-210..214).
+func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
+	access, p := s.access(r)
+	if p != nil {
+		s.refuse(w, p)
+		return
+	}
+	id := chi.URLParam(r, "export")
+	if _, p := s.owned(r, access, id); p != nil {
+		s.refuse(w, p)
+		return
+	}
+	err := s.options.Exports.Delete(r.Context(), id)
+	switch {
+	case gone(err):
+		s.refuse(w, fail("not-found", "there is no such export, or not any more"))
+	case err != nil:
+		s.refuse(w, s.transient(r, "delete export", err))
+	default:
+		s.polls.forget(id)
+		write(w, http.StatusAccepted, fhirJSON, information("The export was deleted."))
+	}
+}
+
+// Polling beyond Retry-After is met with patience: so many polls may come at
+// any time, and one more each pause.
+const pollBurst = 20
+
+// maxPolled bounds the exports whose polls are counted.
+const maxPolled = 10_000
+
+// pollLimiter counts polls by export (BE-161).
+type pollLimiter struct {
+	mu      sync.Mutex
+	buckets map[string]*pollBucket
+}
+
+type pollBucket struct {
+	tokens float64
+	last   time.Time
+}
+
+// wait takes one poll and returns 0, or how long to wait for the next. A client
+// that keeps to the pause is never made to wait.
+func (l *pollLimiter) wait(id string, now time.Time, pause time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, ok := l.buckets[id]
+	if !ok {
+		if len(l.buckets) >= maxPolled {
+			clear(l.buckets)
+		}
+		b = &pollBucket{tokens: pollBurst, last: now}
+		l.buckets[id] = b
+	}
+	b.tokens = min(pollBurst, b.tokens+max(0, now.Sub(b.last).Seconds())/pause.Seconds())
+	b.last = now
+	if b.tokens < 1 {
+		return time.Duration((1 - b.tokens) * float64(pause))
+	}
+	b.tokens--
+	return 0
+}
+
+func (l *pollLimiter) forget(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.buckets, id)
+}

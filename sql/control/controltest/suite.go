@@ -1,0 +1,412 @@
+// Package controltest holds the suite that the control store passes on every
+// database.
+package controltest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"remit/sql/control"
+)
+
+// Run runs the suite; address names an empty database for each test.
+func Run(t *testing.T, address func(t *testing.T) string) {
+	t.Run("Clients", func(t *testing.T) { clients(t, open(t, address(t))) })
+	t.Run("Tokens", func(t *testing.T) { tokens(t, open(t, address(t))) })
+	t.Run("Assertions", func(t *testing.T) { assertions(t, open(t, address(t))) })
+	t.Run("Events", func(t *testing.T) { events(t, open(t, address(t))) })
+	t.Run("ExportLife", func(t *testing.T) { exportLife(t, open(t, address(t))) })
+	t.Run("CompareAndSet", func(t *testing.T) { compareAndSet(t, open(t, address(t))) })
+	t.Run("Ownership", func(t *testing.T) { ownership(t, open(t, address(t))) })
+	t.Run("Expiry", func(t *testing.T) { expiry(t, open(t, address(t))) })
+	t.Run("TwoProcesses", func(t *testing.T) { twoProcesses(t, address(t)) })
+}
+
+// now is the suite's clock, in whole milliseconds.
+var now = time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
+
+func open(t *testing.T, address string) *control.Store {
+	t.Helper()
+	s, err := control.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func want(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Errorf("%s gives %v, want %v", what, err, target)
+	}
+}
+
+func same[T any](t *testing.T, want, got T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func clients(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	all := []*control.Client{
+		{ID: "a", Name: "One", JWKS: `{"keys":[]}`, Scopes: []string{"system/*.rs"}, Enabled: true, Created: now},
+		{ID: "b", Name: "Two", JWKSURL: "https://x/jwks", Scopes: []string{"system/Patient.rs", "system/Claim.rs"},
+			Groups: []string{"g1", "g2"}, View: "basis", Created: now.Add(time.Second)},
+		{ID: "c", Name: "None", Scopes: []string{}, Groups: []string{}, Enabled: true, Created: now.Add(time.Minute)},
+	}
+	for _, c := range all {
+		must(t, s.AddClient(ctx, c))
+	}
+	if err := s.AddClient(ctx, all[0]); err == nil {
+		t.Error("an id taken twice gives no error")
+	}
+	got, err := s.Clients(ctx)
+	must(t, err)
+	same(t, all, got)
+
+	must(t, s.AddToken(ctx, &control.Token{Hash: "h", ClientID: "a", Issued: now, Expires: now.Add(time.Minute)}))
+	must(t, s.RevokeClient(ctx, "a", now))
+	want(t, "revoking twice", s.RevokeClient(ctx, "a", now), control.ErrConflict)
+	want(t, "revoking nobody", s.RevokeClient(ctx, "x", now), control.ErrNotFound)
+	c, err := s.Client(ctx, "a")
+	must(t, err)
+	if c.Enabled {
+		t.Error("a revoked client is enabled")
+	}
+	tok, err := s.Token(ctx, "h")
+	must(t, err)
+	same(t, now, tok.Revoked)
+	must(t, s.EnableClient(ctx, "a"))
+	want(t, "enabling twice", s.EnableClient(ctx, "a"), control.ErrConflict)
+	_, err = s.Client(ctx, "x")
+	want(t, "an unknown client", err, control.ErrNotFound)
+}
+
+func tokens(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	tok := &control.Token{Hash: "h1", ClientID: "a", Scopes: []string{"x", "y"}, Issued: now, Expires: now.Add(time.Minute)}
+	must(t, s.AddToken(ctx, tok))
+	got, err := s.Token(ctx, "h1")
+	must(t, err)
+	same(t, tok, got)
+	must(t, s.RevokeToken(ctx, "h1", now.Add(time.Second)))
+	want(t, "revoking twice", s.RevokeToken(ctx, "h1", now), control.ErrConflict)
+	want(t, "revoking an unknown token", s.RevokeToken(ctx, "h9", now), control.ErrConflict)
+	must(t, s.CleanTokens(ctx, now.Add(time.Minute)))
+	_, err = s.Token(ctx, "h1")
+	must(t, err)
+	must(t, s.CleanTokens(ctx, now.Add(time.Minute+time.Millisecond)))
+	_, err = s.Token(ctx, "h1")
+	want(t, "a cleaned token", err, control.ErrNotFound)
+}
+
+func assertions(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	use := func(issuer, jti string, fresh bool) {
+		t.Helper()
+		got, err := s.UseAssertion(ctx, issuer, jti, now)
+		must(t, err)
+		if got != fresh {
+			t.Errorf("%s/%s is fresh: %v, want %v", issuer, jti, got, fresh)
+		}
+	}
+	use("a", "1", true)
+	use("a", "1", false)
+	use("b", "1", true)
+	must(t, s.CleanTokens(ctx, now.Add(time.Millisecond)))
+	use("a", "1", true)
+
+	// Of many at once, one wins.
+	var wg sync.WaitGroup
+	wins := make(chan bool, 16)
+	for range cap(wins) {
+		wg.Go(func() {
+			fresh, err := s.UseAssertion(ctx, "a", "race", now)
+			if err != nil {
+				t.Error(err)
+			}
+			wins <- fresh
+		})
+	}
+	wg.Wait()
+	close(wins)
+	n := 0
+	for fresh := range wins {
+		if fresh {
+			n++
+		}
+	}
+	same(t, 1, n)
+}
+
+func events(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	for i := range 3 {
+		must(t, s.AddEvent(ctx, control.Event{At: now.Add(time.Duration(i) * time.Second), ClientID: "a", Action: "kick-off",
+			ExportID: fmt.Sprint(i), Outcome: "ok", Detail: "d"}))
+	}
+	got, err := s.Events(ctx, now.Add(time.Second), 10)
+	must(t, err)
+	if len(got) != 2 || got[0].ExportID != "1" || got[1].ExportID != "2" || !got[0].At.Equal(now.Add(time.Second)) {
+		t.Errorf("events from the second on are %+v", got)
+	}
+	must(t, s.CleanEvents(ctx, now.Add(2*time.Second)))
+	got, err = s.Events(ctx, time.Time{}, 10)
+	must(t, err)
+	same(t, 1, len(got))
+}
+
+func add(t *testing.T, s *control.Store, id string) *control.Export {
+	t.Helper()
+	must(t, s.AddExport(t.Context(), &control.Export{ID: id, ClientID: "a", Request: []byte(`{}`), Owner: "n1", Created: now}))
+	x, err := s.Export(t.Context(), id)
+	must(t, err)
+	return x
+}
+
+func plan(t *testing.T, s *control.Store, x *control.Export, chunks int) {
+	t.Helper()
+	p := control.Plan{Program: "p", TransactionTime: now, At: now.Add(time.Second)}
+	for i := range chunks {
+		p.Chunks = append(p.Chunks, fmt.Appendf(nil, `{"n":%d}`, i))
+	}
+	must(t, s.PlanExport(t.Context(), x, p))
+	got, err := s.Export(t.Context(), x.ID)
+	must(t, err)
+	same(t, got, x)
+}
+
+func exportLife(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	x := add(t, s, "x")
+	same(t, control.Accepted, x.State)
+	plan(t, s, x, 3)
+	n, err := s.ActiveCount(ctx, "a")
+	must(t, err)
+	same(t, 1, n)
+	open, err := s.OpenChunks(ctx, "x", 2)
+	must(t, err)
+	same(t, []int{0, 1}, open)
+
+	percents := []int64{33, 66, 99}
+	for i, n := range []int{2, 0, 1} {
+		attempt, err := s.StartChunk(ctx, x, n)
+		must(t, err)
+		same(t, 1, attempt)
+		files := []control.File{
+			{ExportID: "x", Object: fmt.Sprintf("o%d", n), Chunk: n, Seq: 1, Type: "T", Kind: control.KindOutput, Count: 5, Bytes: 50, Stored: 9, SHA256: "s"},
+		}
+		left, err := s.FinishChunk(ctx, x, n, attempt, []byte(`{"c":1}`), 5, files, now)
+		must(t, err)
+		same(t, 2-i, left)
+		got, err := s.Export(ctx, "x")
+		must(t, err)
+		same(t, percents[i], got.Percent)
+		same(t, int64(5*(i+1)), got.Resources)
+	}
+	files, err := s.Files(ctx, "x")
+	must(t, err)
+	var objects []string
+	for i := range files {
+		objects = append(objects, files[i].Object)
+		files[i].Name = fmt.Sprintf("T.%d.ndjson", i+1)
+	}
+	same(t, []string{"o0", "o1", "o2"}, objects)
+	_, err = s.File(ctx, "x", "T.1.ndjson")
+	want(t, "a file before completion", err, control.ErrNotFound)
+	must(t, s.CompleteExport(ctx, x, files, 15, []byte(`{"r":1}`), now, now.Add(time.Hour)))
+	want(t, "completing twice", s.CompleteExport(ctx, x, files, 15, nil, now, now), control.ErrConflict)
+	f, err := s.File(ctx, "x", "T.2.ndjson")
+	must(t, err)
+	same(t, files[1], *f)
+	got, err := s.Export(ctx, "x")
+	must(t, err)
+	if got.State != control.Complete || got.Percent != 100 || string(got.Report) != `{"r":1}` || !got.Expires.Equal(now.Add(time.Hour)) {
+		t.Errorf("complete export is %+v", got)
+	}
+	list, err := s.ExportsOf(ctx, "a")
+	must(t, err)
+	same(t, []*control.Export{got}, list)
+
+	must(t, s.DeleteExport(ctx, "x"))
+	want(t, "deleting twice", s.DeleteExport(ctx, "x"), control.ErrConflict)
+	_, err = s.File(ctx, "x", "T.1.ndjson")
+	want(t, "a file of a deleted export", err, control.ErrNotFound)
+	must(t, s.ForgetExport(ctx, "x"))
+	_, err = s.Export(ctx, "x")
+	want(t, "a forgotten export", err, control.ErrNotFound)
+	files, err = s.Files(ctx, "x")
+	must(t, err)
+	same(t, 0, len(files))
+	chunks, err := s.Chunks(ctx, "x")
+	must(t, err)
+	same(t, 0, len(chunks))
+}
+
+func compareAndSet(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	x := add(t, s, "x")
+	old := *x
+	plan(t, s, x, 2)
+	want(t, "planning from an old state", s.PlanExport(ctx, &old, control.Plan{}), control.ErrConflict)
+	want(t, "completing with open chunks", s.CompleteExport(ctx, x, nil, 0, nil, now, now), control.ErrConflict)
+
+	first, err := s.StartChunk(ctx, x, 0)
+	must(t, err)
+	second, err := s.StartChunk(ctx, x, 0)
+	must(t, err)
+	same(t, first+1, second)
+	_, err = s.FinishChunk(ctx, x, 0, first, nil, 1, nil, now)
+	want(t, "finishing an attempt that was overtaken", err, control.ErrConflict)
+	got, err := s.Export(ctx, "x")
+	must(t, err)
+	same(t, int64(0), got.ChunksDone) // the failed finish left no trace
+	_, err = s.FinishChunk(ctx, x, 0, second, nil, 1, nil, now)
+	must(t, err)
+	_, err = s.StartChunk(ctx, x, 0)
+	want(t, "starting a chunk that is done", err, control.ErrConflict)
+
+	// A start over makes the old generation powerless, and progress stays.
+	stale := *x
+	must(t, s.PlanExport(ctx, x, control.Plan{Program: "p2", TransactionTime: now.Add(time.Hour), Chunks: [][]byte{[]byte("{}"), []byte("{}"), []byte("{}")}, At: now}))
+	_, err = s.StartChunk(ctx, &stale, 1)
+	want(t, "starting a chunk of an old generation", err, control.ErrConflict)
+	got, err = s.Export(ctx, "x")
+	must(t, err)
+	same(t, int64(49), got.Percent)
+	same(t, int64(0), got.ChunksDone)
+	a, err := s.StartChunk(ctx, x, 0)
+	must(t, err)
+	_, err = s.FinishChunk(ctx, x, 0, a, nil, 1, nil, now)
+	must(t, err)
+	got, err = s.Export(ctx, "x")
+	must(t, err)
+	same(t, int64(49), got.Percent)
+
+	must(t, s.FailExport(ctx, "x", x.Epoch, []byte(`{"f":1}`), nil, now, now))
+	want(t, "failing twice", s.FailExport(ctx, "x", x.Epoch, nil, nil, now, now), control.ErrConflict)
+	_, err = s.StartChunk(ctx, x, 1)
+	want(t, "starting a chunk of a failed export", err, control.ErrConflict)
+}
+
+func ownership(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	x := add(t, s, "x")
+	later := now.Add(10 * time.Second)
+	owned, err := s.Beat(ctx, "n1", later)
+	must(t, err)
+	same(t, []*control.Export{x}, owned)
+	claimed, err := s.Claim(ctx, "n2", later, later.Add(-time.Second))
+	must(t, err)
+	same(t, 0, len(claimed)) // n1 was heard of
+	claimed, err = s.Claim(ctx, "n1", later, later.Add(time.Second))
+	must(t, err)
+	same(t, 0, len(claimed)) // one's own
+	claimed, err = s.Claim(ctx, "n2", later, later.Add(time.Second))
+	must(t, err)
+	if len(claimed) != 1 || claimed[0].Owner != "n2" || claimed[0].Former != "n1" || claimed[0].Epoch != 1 {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	want(t, "planning by the old owner", s.PlanExport(ctx, x, control.Plan{}), control.ErrConflict)
+	x = claimed[0].Export
+	plan(t, s, x, 1)
+	must(t, s.Release(ctx, "n2"))
+	claimed, err = s.Claim(ctx, "n3", later, time.Time{})
+	must(t, err)
+	if len(claimed) != 1 || claimed[0].Former != "" || claimed[0].Epoch != 2 || claimed[0].Generation != 1 {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	_, err = s.StartChunk(ctx, x, 0)
+	want(t, "starting a chunk under an old epoch", err, control.ErrConflict)
+
+	// Of several claimants, one wins.
+	must(t, s.Release(ctx, "n3"))
+	var wg sync.WaitGroup
+	wins := make(chan int, 8)
+	for i := range cap(wins) {
+		wg.Go(func() {
+			got, err := s.Claim(ctx, fmt.Sprintf("m%d", i), later, time.Time{})
+			if err != nil {
+				t.Error(err)
+			}
+			wins <- len(got)
+		})
+	}
+	wg.Wait()
+	close(wins)
+	n := 0
+	for w := range wins {
+		n += w
+	}
+	same(t, 1, n)
+}
+
+func expiry(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	x, y := add(t, s, "x"), add(t, s, "y")
+	plan(t, s, x, 0)
+	must(t, s.CompleteExport(ctx, x, nil, 0, nil, now, now.Add(time.Hour)))
+	ids, err := s.ExpireExports(ctx, now.Add(time.Hour-time.Millisecond))
+	must(t, err)
+	same(t, 0, len(ids))
+	ids, err = s.ExpireExports(ctx, now.Add(time.Hour))
+	must(t, err)
+	same(t, []string{"x"}, ids)
+	must(t, s.ForgetExport(ctx, y.ID)) // active: stays
+	_, err = s.Export(ctx, "y")
+	must(t, err)
+	expired, err := s.Exports(ctx, control.Expired)
+	must(t, err)
+	if len(expired) != 1 || expired[0].ID != "x" {
+		t.Errorf("expired exports are %+v", expired)
+	}
+}
+
+// A client is added while another process writes all the time.
+func twoProcesses(t *testing.T, address string) {
+	ctx := t.Context()
+	server, tool := open(t, address), open(t, address)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for n := range 20 {
+				e := &control.Export{ID: fmt.Sprintf("%d-%d", i, n), ClientID: "a", Request: []byte("{}"), Owner: "n", Created: now}
+				if err := server.AddExport(ctx, e); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for n := range 20 {
+		c := &control.Client{ID: fmt.Sprint(n), Name: "x", Scopes: []string{}, Enabled: true, Created: now}
+		if err := tool.AddClient(ctx, c); err != nil {
+			t.Error(err)
+		}
+		if _, err := server.Client(ctx, c.ID); err != nil {
+			t.Errorf("the server does not see client %d: %v", n, err)
+		}
+	}
+	wg.Wait()
+	n, err := tool.ActiveCount(ctx, "a")
+	must(t, err)
+	same(t, 80, n)
+}

@@ -1,0 +1,408 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// State is where an export stands.
+type State string
+
+// The states. Accepted and Running are active; the others are final, but that
+// Complete and Failed become Expired or Deleted in time.
+const (
+	Accepted State = "accepted" // row committed, not yet cut into chunks
+	Running  State = "running"
+	Complete State = "complete"
+	Failed   State = "failed"
+	Deleted  State = "deleted" // by the client; nobody sees it any more
+	Expired  State = "expired" // files gone
+)
+
+// Active says that work is still to be done.
+func (s State) Active() bool { return s == Accepted || s == Running }
+
+// Export is one export. Request, Report and Failure are JSON of the export
+// engine's own; the store does not look inside.
+type Export struct {
+	ID       string
+	ClientID string
+	Request  []byte
+	State    State
+	// Owner is the node that works on it, Epoch counts its owners and
+	// Generation how often it was cut into chunks: 0 before the first time.
+	Owner      string
+	Epoch      int64
+	Generation int64
+	// Program is the fingerprint of the program that cut it.
+	Program string
+	// TransactionTime is the snapshot's instant, zero before the plan.
+	TransactionTime time.Time
+	ChunksTotal     int64
+	ChunksDone      int64
+	Percent         int64 // never falls; 100 only when complete
+	Resources       int64
+	Report          []byte
+	Failure         []byte
+	Created         time.Time
+	Started         time.Time
+	Finished        time.Time
+	Expires         time.Time
+}
+
+type exportRow struct {
+	ID              string `db:"id"`
+	ClientID        string `db:"client_id"`
+	Request         string `db:"request"`
+	State           string `db:"state"`
+	Owner           string `db:"owner"`
+	Epoch           int64  `db:"epoch"`
+	Generation      int64  `db:"generation"`
+	Program         string `db:"program"`
+	TransactionTime int64  `db:"transaction_time"`
+	ChunksTotal     int64  `db:"chunks_total"`
+	ChunksDone      int64  `db:"chunks_done"`
+	Percent         int64  `db:"percent"`
+	Resources       int64  `db:"resources"`
+	Report          string `db:"report"`
+	Failure         string `db:"failure"`
+	Created         int64  `db:"created"`
+	Started         int64  `db:"started"`
+	Finished        int64  `db:"finished"`
+	Expires         int64  `db:"expires"`
+}
+
+func (r *exportRow) export() *Export {
+	return &Export{ID: r.ID, ClientID: r.ClientID, Request: []byte(r.Request), State: State(r.State), Owner: r.Owner,
+		Epoch: r.Epoch, Generation: r.Generation, Program: r.Program, TransactionTime: instant(r.TransactionTime),
+		ChunksTotal: r.ChunksTotal, ChunksDone: r.ChunksDone, Percent: r.Percent, Resources: r.Resources,
+		Report: []byte(r.Report), Failure: []byte(r.Failure), Created: instant(r.Created), Started: instant(r.Started),
+		Finished: instant(r.Finished), Expires: instant(r.Expires)}
+}
+
+func (s *Store) exports(ctx context.Context, name string, args ...any) ([]*Export, error) {
+	var rows []exportRow
+	if err := s.list(ctx, &rows, name, args...); err != nil {
+		return nil, err
+	}
+	all := make([]*Export, len(rows))
+	for i := range rows {
+		all[i] = rows[i].export()
+	}
+	return all, nil
+}
+
+// AddExport commits an accepted export owned by e.Owner. Only ID, ClientID,
+// Request, Owner and Created are read.
+func (s *Store) AddExport(ctx context.Context, e *Export) error {
+	_, err := s.exec(ctx, s.db, "export-add", e.ID, e.ClientID, string(e.Request), e.Owner, millis(e.Created), millis(e.Created))
+	return err
+}
+
+// Export reads one export in whatever state. Error: ErrNotFound.
+func (s *Store) Export(ctx context.Context, id string) (*Export, error) {
+	var r exportRow
+	if err := s.get(ctx, s.db, &r, "export-by-id", id); err != nil {
+		return nil, err
+	}
+	return r.export(), nil
+}
+
+// Exports lists the exports in a state, oldest first.
+func (s *Store) Exports(ctx context.Context, state State) ([]*Export, error) {
+	return s.exports(ctx, "export-by-state", string(state))
+}
+
+// ExportsOf lists a client's exports but the deleted ones, oldest first.
+func (s *Store) ExportsOf(ctx context.Context, clientID string) ([]*Export, error) {
+	return s.exports(ctx, "export-by-client", clientID)
+}
+
+// ActiveCount is how many exports of a client are not finished.
+func (s *Store) ActiveCount(ctx context.Context, clientID string) (int, error) {
+	var n int
+	err := s.get(ctx, s.db, &n, "export-active-count", clientID)
+	return n, err
+}
+
+// Beat tells that node is alive, and returns the active exports it owns.
+func (s *Store) Beat(ctx context.Context, node string, now time.Time) ([]*Export, error) {
+	if _, err := s.exec(ctx, s.db, "export-beat", millis(now), node); err != nil {
+		return nil, err
+	}
+	return s.exports(ctx, "export-owned", node)
+}
+
+// Claimed is an export that changed its owner.
+type Claimed struct {
+	*Export
+	Former string // owner, "" where it was released
+}
+
+// Claim makes node the owner of the active exports whose owner released them or
+// was not heard of since before; each claim raises the export's epoch.
+func (s *Store) Claim(ctx context.Context, node string, now, before time.Time) ([]Claimed, error) {
+	var lost []struct {
+		ID    string `db:"id"`
+		Owner string `db:"owner"`
+	}
+	if err := s.list(ctx, &lost, "export-lost", node, millis(before)); err != nil {
+		return nil, err
+	}
+	var claimed []Claimed
+	for _, l := range lost {
+		n, err := s.exec(ctx, s.db, "export-claim", node, millis(now), l.ID, node, millis(before))
+		if err != nil {
+			return claimed, err
+		}
+		if n == 0 {
+			continue // another node was quicker
+		}
+		e, err := s.Export(ctx, l.ID)
+		if err != nil {
+			return claimed, err
+		}
+		claimed = append(claimed, Claimed{e, l.Owner})
+	}
+	return claimed, nil
+}
+
+// Release gives up the active exports of node, so that any node may claim them
+// at once.
+func (s *Store) Release(ctx context.Context, node string) error {
+	_, err := s.exec(ctx, s.db, "export-release", node)
+	return err
+}
+
+// Plan is an export cut into chunks.
+type Plan struct {
+	Program         string
+	TransactionTime time.Time
+	Chunks          [][]byte // requests, JSON of the export engine's own
+	At              time.Time
+}
+
+// PlanExport sets e running with the chunks of p and drops what an earlier plan
+// left: e's next generation begins. e is as read; on success it is changed to
+// what is stored. Error: ErrConflict.
+func (s *Store) PlanExport(ctx context.Context, e *Export, p Plan) error {
+	err := s.inTx(ctx, "plan export", func(tx *sqlx.Tx) error {
+		err := s.cas(ctx, tx, "export-plan", p.Program, millis(p.TransactionTime), len(p.Chunks), millis(p.At),
+			e.ID, e.Owner, e.Epoch, e.Generation)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"file-drop", "chunk-drop"} {
+			if _, err := s.exec(ctx, tx, name, e.ID); err != nil {
+				return err
+			}
+		}
+		for n, request := range p.Chunks {
+			if _, err := s.exec(ctx, tx, "chunk-add", e.ID, n, string(request)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	e.State, e.Program, e.TransactionTime = Running, p.Program, p.TransactionTime
+	e.Generation++
+	e.ChunksTotal, e.ChunksDone, e.Resources = int64(len(p.Chunks)), 0, 0
+	if e.Started.IsZero() {
+		e.Started = p.At
+	}
+	return nil
+}
+
+// CompleteExport makes e's files visible under their names and the export
+// complete, in one step. files are all of the export's files, named. Error:
+// ErrConflict where e is no longer running as read, or a chunk is not done.
+func (s *Store) CompleteExport(ctx context.Context, e *Export, files []File, resources int64, report []byte, at, expires time.Time) error {
+	return s.inTx(ctx, "complete export", func(tx *sqlx.Tx) error {
+		err := s.cas(ctx, tx, "export-complete", resources, string(report), millis(at), millis(expires), e.ID, e.Epoch, e.Generation)
+		if err != nil {
+			return err
+		}
+		if _, err := s.exec(ctx, tx, "file-drop", e.ID); err != nil {
+			return err
+		}
+		return s.addFiles(ctx, tx, e.ID, files)
+	})
+}
+
+// FailExport ends an active export. Error: ErrConflict where it is no longer
+// active under that epoch.
+func (s *Store) FailExport(ctx context.Context, id string, epoch int64, failure, report []byte, at, expires time.Time) error {
+	return s.cas(ctx, s.db, "export-fail", string(failure), string(report), millis(at), millis(expires), id, epoch)
+}
+
+// DeleteExport takes an export out of sight, whatever it is doing. Its rows
+// stay until ForgetExport. Error: ErrConflict where it is deleted already or
+// never was.
+func (s *Store) DeleteExport(ctx context.Context, id string) error {
+	return s.cas(ctx, s.db, "export-delete", id)
+}
+
+// ExpireExports takes the finished exports that expire at now or earlier out of
+// service and returns their ids.
+func (s *Store) ExpireExports(ctx context.Context, now time.Time) ([]string, error) {
+	var ids, done []string
+	if err := s.list(ctx, &ids, "export-expired", millis(now)); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		n, err := s.exec(ctx, s.db, "export-expire", id, millis(now))
+		if err != nil {
+			return done, err
+		}
+		if n == 1 {
+			done = append(done, id)
+		}
+	}
+	return done, nil
+}
+
+// ForgetExport removes every row of a deleted or expired export. It is no error
+// where there is none.
+func (s *Store) ForgetExport(ctx context.Context, id string) error {
+	_, err := s.exec(ctx, s.db, "export-forget", id)
+	return err
+}
+
+// Chunk is a part of an export that is run, and retried, as a whole.
+type Chunk struct {
+	ExportID string `db:"export_id"`
+	N        int    `db:"n"` // from 0
+	Request  string `db:"request"`
+	State    string `db:"state"` // pending, running, done
+	Attempt  int    `db:"attempt"`
+	Counts   string `db:"counts"` // JSON of the export engine's own, "" before done
+}
+
+// Chunk reads one chunk. Error: ErrNotFound.
+func (s *Store) Chunk(ctx context.Context, id string, n int) (*Chunk, error) {
+	c := new(Chunk)
+	if err := s.get(ctx, s.db, c, "chunk-by-n", id, n); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Chunks lists an export's chunks in order.
+func (s *Store) Chunks(ctx context.Context, id string) ([]Chunk, error) {
+	var all []Chunk
+	err := s.list(ctx, &all, "chunk-list", id)
+	return all, err
+}
+
+// OpenChunks lists the first limit chunks that are not done.
+func (s *Store) OpenChunks(ctx context.Context, id string, limit int) ([]int, error) {
+	var ns []int
+	err := s.list(ctx, &ns, "chunk-open", id, limit)
+	return ns, err
+}
+
+// StartChunk begins an attempt and returns its number, from 1. A chunk left
+// running by a lost worker may be started again: the older attempt can then no
+// longer finish. Error: ErrConflict where the chunk is done, or the export is
+// not running under that epoch and generation.
+func (s *Store) StartChunk(ctx context.Context, e *Export, n int) (attempt int, err error) {
+	rows, err := s.db.QueryxContext(ctx, s.text("chunk-start"), e.ID, n, e.Epoch, e.Generation)
+	if err != nil {
+		return 0, fmt.Errorf("chunk-start: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&attempt); err != nil {
+			return 0, fmt.Errorf("chunk-start: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, fmt.Errorf("chunk-start: %w", err)
+	}
+	if attempt == 0 {
+		return 0, fmt.Errorf("chunk-start: %w", ErrConflict)
+	}
+	return attempt, nil
+}
+
+// FinishChunk ends an attempt with its counts and files; left is how many
+// chunks are still to do. Error: ErrConflict where a later attempt has begun or
+// the export moved on; the attempt's files are then nobody's.
+func (s *Store) FinishChunk(ctx context.Context, e *Export, n, attempt int, counts []byte, resources int64, files []File, at time.Time) (left int, err error) {
+	err = s.inTx(ctx, "finish chunk", func(tx *sqlx.Tx) error {
+		// The export's row first: both changes then lock in one order.
+		if err := s.cas(ctx, tx, "export-progress", resources, e.ID, e.Epoch, e.Generation); err != nil {
+			return err
+		}
+		if err := s.cas(ctx, tx, "chunk-finish", string(counts), millis(at), e.ID, n, attempt); err != nil {
+			return err
+		}
+		if err := s.addFiles(ctx, tx, e.ID, files); err != nil {
+			return err
+		}
+		var r exportRow
+		if err := s.get(ctx, tx, &r, "export-by-id", e.ID); err != nil {
+			return err
+		}
+		left = int(r.ChunksTotal - r.ChunksDone)
+		return nil
+	})
+	return left, err
+}
+
+// Kinds of files.
+const (
+	KindOutput  = "output"
+	KindError   = "error"
+	KindDeleted = "deleted"
+	// KindDigest marks a file of the engine's own, never offered to a client.
+	KindDigest = "digest"
+)
+
+// File is one file of an export.
+type File struct {
+	ExportID string `db:"export_id"`
+	Object   string `db:"object"` // key in the file store
+	Chunk    int    `db:"chunk"`
+	Seq      int    `db:"seq"`  // order among the chunk's files of that type and kind
+	Name     string `db:"name"` // as a client asks for it; "" until the export is complete
+	Type     string `db:"type"`
+	Kind     string `db:"kind"`
+	Count    int64  `db:"count"`  // resources
+	Bytes    int64  `db:"bytes"`  // of the identity form
+	Stored   int64  `db:"stored"` // bytes as stored
+	SHA256   string `db:"sha256"` // of the identity form, hex
+}
+
+func (s *Store) addFiles(ctx context.Context, tx *sqlx.Tx, id string, files []File) error {
+	for _, f := range files {
+		_, err := s.exec(ctx, tx, "file-add", id, f.Object, f.Chunk, f.Seq, f.Name, f.Type, f.Kind, f.Count, f.Bytes, f.Stored, f.SHA256)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Files lists an export's files by kind, type, chunk and sequence: an order
+// that does not depend on which chunk was done first.
+func (s *Store) Files(ctx context.Context, id string) ([]File, error) {
+	var all []File
+	err := s.list(ctx, &all, "file-list", id)
+	return all, err
+}
+
+// File finds a file of a complete export by name. Error: ErrNotFound.
+func (s *Store) File(ctx context.Context, id, name string) (*File, error) {
+	f := new(File)
+	if err := s.get(ctx, s.db, f, "file-by-name", id, name); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
