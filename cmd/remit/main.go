@@ -1,0 +1,132 @@
+// Command remit turns a payer's claims warehouse into FHIR and hands it out in
+// bulk. This package wires the rooms together: one file a verb, one
+// configuration, four exit codes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"remit/mapping/diag"
+)
+
+// The exit codes of every verb.
+const (
+	exitFine     = 0 // done, nothing to say
+	exitFindings = 1 // done, and diagnostics or findings were reported
+	exitUsage    = 2 // the command line or the configuration is at fault
+	exitFault    = 3 // it could not be done
+)
+
+// app is the world of one run: its streams, clock and environment. Nothing
+// below this package reads them.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	now    func() time.Time
+}
+
+// cli is the command line.
+type cli struct {
+	Demo     demoCmd     `cmd:"" help:"Run the whole exchange on the shipped claims: serve, authorize, export, download."`
+	Check    checkCmd    `cmd:"" help:"Check a mapping set against its warehouse and profiles."`
+	Export   exportCmd   `cmd:"" help:"Export resources to NDJSON files, without HTTP."`
+	Validate validateCmd `cmd:"" help:"Validate FHIR resources against profiles."`
+	Serve    serveCmd    `cmd:"" help:"Serve the Bulk Data API."`
+	Pull     pullCmd     `cmd:"" help:"Download an export from a Bulk Data server."`
+	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
+	Config   configCmd   `cmd:"" help:"Print the effective configuration, secrets masked."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// exitCode carries a verb's exit code through kong without a message.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit %d", int(c)) }
+
+// usageError is a fault of the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// run parses the arguments, runs the verb and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) (code int) {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("remit"),
+		kong.Description("Remit turns a claims warehouse into FHIR R4 and hands it out in bulk."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(a),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		fmt.Fprintf(a.stderr, "remit: %v\n", err)
+		return exitFault
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help was asked for and printed
+	}
+	if err != nil {
+		fmt.Fprintf(a.stderr, "remit: %v\n", err)
+		return exitUsage
+	}
+	return a.report(ctx, parsed.Run())
+}
+
+// report prints what a verb returned and chooses the exit code.
+func (a *app) report(ctx context.Context, err error) int {
+	var (
+		code  exitCode
+		usage *usageError
+		list  *diag.ListError
+	)
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &usage):
+		fmt.Fprintf(a.stderr, "remit: %v\n", err)
+		return exitUsage
+	case errors.As(err, &list):
+		_ = list.List.WriteText(a.stderr)
+		return exitFindings
+	case ctx.Err() != nil:
+		fmt.Fprintln(a.stderr, "remit: interrupted")
+		return exitFault
+	default:
+		fmt.Fprintf(a.stderr, "remit: %v\n", err)
+		return exitFault
+	}
+}

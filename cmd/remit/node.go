@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"remit/profiles"
+	"remit/profiles/r4"
+	"remit/server"
+	"remit/server/auth"
+	"remit/server/export"
+	"remit/server/files"
+	"remit/server/jobs"
+	"remit/sql/control"
+)
+
+// node is one running Remit: a loaded mapping set, its stores and its engine.
+type node struct {
+	loaded  *loaded
+	control *control.Store
+	files   *files.Store
+	engine  *export.Engine
+	log     *slog.Logger
+}
+
+// stopWithin bounds how long a node waits for what is under way when it stops.
+const stopWithin = 20 * time.Second
+
+// openNode loads the mapping set, opens the stores and starts the engine.
+// Where the set has errors, the error prints its diagnostics.
+func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node, err error) {
+	n := &node{log: log}
+	defer func() {
+		if err != nil {
+			_ = n.Close()
+		}
+	}()
+	idKey, err := c.idKey()
+	if err != nil {
+		return nil, err
+	}
+	n.loaded, err = load(ctx, loadOptions{
+		warehouse: c.Warehouse, mappings: c.Mappings, packages: c.Package, idKey: idKey, noAssumptions: c.NoAssumptions,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := refused(n.loaded); err != nil {
+		return nil, err
+	}
+	validator, err := n.loaded.profiles.Validator(profiles.ValidatorOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("compile profiles: %w", err)
+	}
+	if n.control, err = control.Open(ctx, c.Control); err != nil {
+		return nil, err
+	}
+	if err := makeFolder(c.Store); err != nil {
+		return nil, err
+	}
+	if n.files, err = files.Open(ctx, c.Store); err != nil {
+		return nil, err
+	}
+	prog := n.loaded.program
+	n.engine, err = export.New(ctx, export.Options{
+		Program:   func() (export.Runner, export.Validator) { return prog, validator },
+		Warehouse: n.loaded.warehouse, Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
+		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.engine.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	return n, nil
+}
+
+// Close stops the engine and releases everything, in the order opposite to
+// opening. It may be called on a node that was opened in part.
+func (n *node) Close() error {
+	var errs []error
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	if n.files != nil {
+		errs = append(errs, n.files.Close())
+	}
+	if n.control != nil {
+		errs = append(errs, n.control.Close())
+	}
+	if n.loaded != nil {
+		errs = append(errs, n.loaded.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// makeFolder makes the folder of a file: store; other stores have none.
+func makeFolder(store string) error {
+	dir, ok := strings.CutPrefix(store, "file:")
+	if !ok {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("open file store: %w", err)
+	}
+	return nil
+}
+
+// idKey reads the key of the ids from its file, or from REMIT_ID_KEY's file.
+func (c *config) idKey() ([]byte, error) {
+	if c.IDKeyFile == "" {
+		return nil, nil
+	}
+	key, err := os.ReadFile(filepath.Clean(c.IDKeyFile))
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("read id key: %w", err)}
+	}
+	if len(key) < 16 {
+		return nil, usagef("id key file %s: at least 16 bytes are needed", c.IDKeyFile)
+	}
+	return key, nil
+}
+
+// knownType tells names of R4 resource types from other words.
+func knownType(name string) bool {
+	t := r4.Lookup(name)
+	return t != nil && t.Kind() == r4.KindResource
+}
+
+// face makes the HTTP server of a node.
+func (n *node) face(a *app, c *config) (*server.Server, error) {
+	base := strings.TrimRight(c.PublicURL, "/")
+	store := auth.NewStore(n.control, a.now)
+	authority, err := auth.New(auth.Options{
+		Clients: store, Replay: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType,
+		Fetch: auth.FetchOptions{AllowHosts: c.JWKSHost, AllowLoopbackHTTP: c.JWKSLoopback},
+		Log:   n.log, Clock: a.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var secure *tls.Config
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("read TLS certificate: %w", err)}
+		}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
+	return server.New(server.Options{
+		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.loaded.program.Types, KnownType: knownType,
+		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
+		TLS: secure, Log: n.log, Clock: a.now,
+	})
+}
+
+// listen opens the address and completes the public URL, which follows the
+// address where it is not given. Plain HTTP is for loopback alone: elsewhere
+// clients must be shown an https URL, be it of a proxy (BE-010).
+func (c *config) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", c.Addr, err)
+	}
+	if err := c.completePublicURL(l.Addr()); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *config) completePublicURL(addr net.Addr) error {
+	if c.PublicURL == "" {
+		scheme := "http"
+		if c.TLSCert != "" {
+			scheme = "https"
+		}
+		c.PublicURL = scheme + "://" + addr.String() + "/fhir"
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" {
+		return usagef("public URL %q is not an absolute URL", c.PublicURL)
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return usagef("public URL %s is plain HTTP off loopback; give --tls-cert and --tls-key, or the https URL of the proxy in front with --public-url", c.PublicURL)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// logLevel reads a level's name.
+func logLevel(name string) (slog.Level, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return 0, usagef("log level %q: use debug, info, warn or error", name)
+	}
+	return level, nil
+}
+
+// logger writes to w at the configured level.
+func (c *config) logger(w io.Writer) *slog.Logger {
+	level, err := logLevel(c.LogLevel)
+	if err != nil {
+		level = slog.LevelInfo // resolve has refused it already
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"remit/server/client"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"remit": main,
+	})
+}
+
+// TestScripts tells each verb and each exchange as a story. UPDATE=1 rewrites
+// what the stories expect.
+func TestScripts(t *testing.T) {
+	fixtures, err := filepath.Abs("../../fixtures")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("FIXTURES", fixtures)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve":  scriptServe,
+			"keygen": scriptKeygen,
+			"http":   scriptHTTP,
+			"poll":   scriptPoll,
+			"take":   scriptTake,
+			"lines":  scriptLines,
+		},
+	})
+}
+
+// scriptServe starts `remit serve` with the given flags, in this process,
+// waits until it serves, and sets BASE. It stops with the script.
+//
+//	serve --warehouse duckdb:$FIXTURES/tuva --mappings tuva --data data
+func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("serve cannot be negated; use: ! exec remit serve ...")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	log, err := os.Create(ts.MkAbs("serve.log"))
+	ts.Check(err)
+	// The script's own folder is where relative paths lead.
+	for i, a := range args {
+		if a == "--data" || a == "--config" {
+			args[i+1] = ts.MkAbs(args[i+1])
+		}
+	}
+	a := &app{stdin: strings.NewReader(""), stdout: w, stderr: log, getenv: ts.Getenv, now: time.Now}
+	done := make(chan int, 1)
+	go func() {
+		code := a.run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))
+		_ = w.Close()
+		done <- code
+	}()
+	ts.Defer(func() {
+		cancel()
+		code := <-done
+		_ = log.Close()
+		if code != exitFine {
+			ts.Logf("serve ended with %d", code)
+		}
+	})
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		ts.Fatalf("serve did not come up:\n%s", ts.ReadFile("serve.log"))
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	ts.Setenv("BASE", strings.TrimPrefix(strings.TrimSpace(line), "serving "))
+}
+
+// scriptKeygen makes a key pair: NAME.json and NAME-jwks.json.
+//
+//	keygen ES384 acme
+func scriptKeygen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keygen ALG NAME")
+	}
+	key, err := client.GenerateKey(args[0])
+	ts.Check(err)
+	private, err := key.PrivateJWK()
+	ts.Check(err)
+	public, err := key.PublicJWKS()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".json"), private, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+"-jwks.json"), public, 0o600))
+}
+
+// scriptHTTP sends one request and writes the answer to the file "response":
+// the status, the headers by name, an empty line, the body. TOKEN goes along
+// where it is set. The request must be answered with the given status.
+//
+//	http 202 GET $BASE/$export?_type=Patient Prefer:respond-async
+//	http 400 POST $BASE/auth/token body.txt Content-Type:application/x-www-form-urlencoded
+func scriptHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: http STATUS METHOD URL [BODYFILE] [NAME:VALUE ...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	response := request(ts, args[1], args[2], args[3:])
+	if response.StatusCode != want {
+		ts.Fatalf("%s %s: %d, want %d\n%s", args[1], args[2], response.StatusCode, want, ts.ReadFile("response"))
+	}
+	if l := response.Header.Get("Content-Location"); l != "" {
+		ts.Setenv("STATUS", l)
+	}
+}
+
+func request(ts *testscript.TestScript, method, url string, rest []string) *http.Response {
+	var body io.Reader
+	if len(rest) > 0 && !strings.Contains(rest[0], ":") {
+		body = strings.NewReader(ts.ReadFile(rest[0]))
+		rest = rest[1:]
+	}
+	req, err := http.NewRequest(method, url, body)
+	ts.Check(err)
+	if token := ts.Getenv("TOKEN"); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, h := range rest {
+		name, value, _ := strings.Cut(h, ":")
+		req.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	ts.Check(err)
+	var b bytes.Buffer
+	fmt.Fprintln(&b, response.StatusCode)
+	names := make([]string, 0, len(response.Header))
+	for n := range response.Header {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		fmt.Fprintf(&b, "%s: %s\n", n, strings.Join(response.Header[n], ", "))
+	}
+	fmt.Fprintf(&b, "\n%s\n", data)
+	ts.Check(os.WriteFile(ts.MkAbs("response"), b.Bytes(), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("body"), data, 0o600))
+	return response
+}
+
+// scriptPoll asks for $STATUS until it is no longer 202, as its Retry-After
+// says, and leaves the last answer in "response".
+func scriptPoll(ts *testscript.TestScript, neg bool, args []string) {
+	for range 600 {
+		response := request(ts, http.MethodGet, ts.Getenv("STATUS"), args)
+		if response.StatusCode != http.StatusAccepted {
+			if neg == (response.StatusCode == http.StatusOK) {
+				ts.Fatalf("poll ended with %d\n%s", response.StatusCode, ts.ReadFile("response"))
+			}
+			return
+		}
+		seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+		if err != nil || seconds < 1 {
+			ts.Fatalf("no usable Retry-After\n%s", ts.ReadFile("response"))
+		}
+		<-time.After(min(time.Duration(seconds)*time.Second, time.Second))
+	}
+	ts.Fatalf("the export does not end")
+}
+
+// scriptTake sets a variable to the trimmed text of a file or of stdout, or to
+// what follows a mark in it up to a quote or blank.
+//
+//	take CLIENT stdout
+//	take FILE body "url":"
+func scriptTake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: take NAME FILE [MARK]")
+	}
+	text := strings.TrimSpace(ts.ReadFile(args[1]))
+	if len(args) == 3 {
+		_, rest, ok := strings.Cut(text, args[2])
+		if !ok {
+			ts.Fatalf("%s holds no %q:\n%s", args[1], args[2], text)
+		}
+		if end := strings.IndexAny(rest, "\" \n"); end >= 0 {
+			rest = rest[:end]
+		}
+		text = rest
+	}
+	ts.Setenv(args[0], text)
+}
+
+// scriptLines counts the lines of a file.
+//
+//	lines 100 out/Patient.1.ndjson
+func scriptLines(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: lines COUNT FILE")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := strings.Count(ts.ReadFile(args[1]), "\n"); (got == want) == neg {
+		ts.Fatalf("%s has %d lines, want %d", args[1], got, want)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+
+	"remit/server"
+)
+
+type serveCmd struct {
+	config
+}
+
+// Help shows a worked line.
+func (serveCmd) Help() string {
+	return "Example: remit serve --warehouse duckdb:fixtures/tuva --mappings tuva --addr 127.0.0.1:8080 --data remit-data"
+}
+
+// Run serves until the context ends, then lets what is under way finish.
+func (c *serveCmd) Run(ctx context.Context, a *app) error {
+	if err := c.resolve(a); err != nil {
+		return err
+	}
+	log := c.logger(a.stderr)
+	l, err := c.listen()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	n, err := openNode(ctx, a, &c.config, log)
+	if err != nil {
+		return err
+	}
+	face, err := n.face(a, &c.config)
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	fmt.Fprintf(a.stdout, "serving %s\n", face.Base())
+	err = serveUntil(ctx, face, l)
+	return errors.Join(err, n.Close())
+}
+
+// serveUntil serves on l until ctx ends, and then stops the server gently.
+func serveUntil(ctx context.Context, face *server.Server, l net.Listener) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return face.Serve(l) })
+	group.Go(func() error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		return face.Stop(stop)
+	})
+	return group.Wait()
+}
