@@ -11,7 +11,7 @@ import (
 )
 
 // rooms is the house plan: what each room may import of the house. A room that
-// is not listed, or an import that is not allowed, fails the test. Arrows run
+// is not housePackage, or an import that is not allowed, fails the test. Arrows run
 // down only.
 var rooms = map[string][]string{
 	"fixtures": {},
@@ -109,22 +109,22 @@ func checkLibraries(t *testing.T, room string, imports []string) {
 	}
 }
 
-type listed struct {
+type housePackage struct {
 	ImportPath string
 	Imports    []string
 }
 
-func listPackages(t *testing.T) []listed {
+func listPackages(t *testing.T) []housePackage {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "remit/...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	var all []listed
+	var all []housePackage
 	dec := json.NewDecoder(strings.NewReader(string(out)))
 	for {
-		var p listed
+		var p housePackage
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
 			return all

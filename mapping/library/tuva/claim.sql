@@ -8,19 +8,21 @@ SELECT c.*,
        s.enrollment_start_date AS span_start,
        coalesce(s.payer, p.payer) AS payer
 FROM (SELECT m.*,
-             row_number() OVER (PARTITION BY m.data_source, m.claim_id ORDER BY m.claim_line_number) AS line_rank,
-             sum(m.charge_amount) OVER (PARTITION BY m.data_source, m.claim_id) AS total_charge,
-             sum(m.allowed_amount) OVER (PARTITION BY m.data_source, m.claim_id) AS total_allowed,
-             sum(m.paid_amount) OVER (PARTITION BY m.data_source, m.claim_id) AS total_paid
+             row_number() OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id ORDER BY m.claim_line_number) AS line_rank,
+             sum(m.charge_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_charge,
+             sum(m.allowed_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_allowed,
+             sum(m.paid_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_paid
       FROM tuva.medical_claim m) c
 LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer, e.enrollment_start_date, e.enrollment_end_date,
-                  lead(e.enrollment_start_date) OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date) AS next_start
+                  coalesce(lead(e.enrollment_start_date) OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date),
+                           DATE '9999-12-31') AS next_start
            FROM tuva.eligibility e) s
   ON s.data_source = c.data_source AND s.patient_id = c.patient_id
  AND c.claim_start_date >= s.enrollment_start_date AND c.claim_start_date <= s.enrollment_end_date
- AND (s.next_start IS NULL OR c.claim_start_date < s.next_start)
-LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer,
-                  row_number() OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date DESC) AS recency
-           FROM tuva.eligibility e) p
-  ON p.data_source = c.data_source AND p.patient_id = c.patient_id AND p.recency = 1
+ AND c.claim_start_date < s.next_start
+LEFT JOIN (SELECT e.data_source, e.patient_id,
+                  substr(max(CAST(e.enrollment_start_date AS VARCHAR) || e.payer), 11) AS payer
+           FROM tuva.eligibility e
+           GROUP BY e.data_source, e.patient_id) p
+  ON p.data_source = c.data_source AND p.patient_id = c.patient_id
 WHERE c.line_rank = 1

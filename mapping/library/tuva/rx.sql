@@ -11,12 +11,14 @@ FROM (SELECT r.data_source, r.claim_id, r.patient_id,
       FROM tuva.pharmacy_claim r
       GROUP BY r.data_source, r.claim_id, r.patient_id) c
 LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer, e.enrollment_start_date, e.enrollment_end_date,
-                  lead(e.enrollment_start_date) OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date) AS next_start
+                  coalesce(lead(e.enrollment_start_date) OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date),
+                           DATE '9999-12-31') AS next_start
            FROM tuva.eligibility e) s
   ON s.data_source = c.data_source AND s.patient_id = c.patient_id
  AND c.first_dispensed >= s.enrollment_start_date AND c.first_dispensed <= s.enrollment_end_date
- AND (s.next_start IS NULL OR c.first_dispensed < s.next_start)
-LEFT JOIN (SELECT e.data_source, e.patient_id, e.payer,
-                  row_number() OVER (PARTITION BY e.data_source, e.patient_id ORDER BY e.enrollment_start_date DESC) AS recency
-           FROM tuva.eligibility e) p
-  ON p.data_source = c.data_source AND p.patient_id = c.patient_id AND p.recency = 1
+ AND c.first_dispensed < s.next_start
+LEFT JOIN (SELECT e.data_source, e.patient_id,
+                  substr(max(CAST(e.enrollment_start_date AS VARCHAR) || e.payer), 11) AS payer
+           FROM tuva.eligibility e
+           GROUP BY e.data_source, e.patient_id) p
+  ON p.data_source = c.data_source AND p.patient_id = c.patient_id
