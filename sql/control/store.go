@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq"  // driver of postgres: addresses
@@ -176,6 +177,13 @@ func (s *Store) cas(ctx context.Context, on execer, name string, args ...any) er
 
 // get reads one row into dst. Error: ErrNotFound.
 func (s *Store) get(ctx context.Context, on sqlx.QueryerContext, dst any, name string, args ...any) error {
+	for _, a := range args {
+		// PostgreSQL keeps no such text and would call the question a fault,
+		// but ids come from callers, who may ask for anything.
+		if text, ok := a.(string); ok && (strings.ContainsRune(text, 0) || !utf8.ValidString(text)) {
+			return fmt.Errorf("%s: %w", name, ErrNotFound)
+		}
+	}
 	err := sqlx.GetContext(ctx, on, dst, s.text(name), args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%s: %w", name, ErrNotFound)

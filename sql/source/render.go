@@ -485,8 +485,10 @@ func (r *renderer) rest(q *Query, own bool) {
 		}
 	}
 	c := conditions{r: r, next: "\nWHERE "}
-	for _, k := range q.Key {
-		c.add(r.column(q, k) + " IS NOT NULL")
+	if !q.NullKeys || !own {
+		for _, k := range q.Key {
+			c.add(r.column(q, k) + " IS NOT NULL")
+		}
 	}
 	for i, e := range q.Where {
 		c.begin()
@@ -553,7 +555,7 @@ func (r *renderer) ordered(q *Query, k KeyColumn) string {
 func (r *renderer) narrow(q *Query, c *conditions) {
 	n := &q.Narrow
 	patient := []KeyColumn{n.Patient}
-	if n.Patient.Name == "" && (n.PatientAfter != nil || n.PatientUpTo != nil || n.Patients != nil) {
+	if n.Patient.Name == "" && (n.PatientAfter != nil || n.PatientUpTo != nil || n.Patients != nil || n.PatientNull) {
 		r.fail(errors.New("patients are narrowed but no patient column is named"))
 		return
 	}
@@ -572,6 +574,9 @@ func (r *renderer) narrow(q *Query, c *conditions) {
 		}
 		c.begin()
 		r.in(q, patient, rows)
+	}
+	if n.PatientNull {
+		c.add(r.column(q, n.Patient) + " IS NULL")
 	}
 	if n.KeyAfter != nil {
 		c.begin()

@@ -213,9 +213,12 @@ type Query struct {
 	Columns []Expr
 	// Where conditions are joined by AND; a row is kept where all are true.
 	Where []Expr
-	// Key then Order is the order of the rows. A row with a NULL key part is
-	// not delivered.
+	// Key then Order is the order of the rows, NULLs behind everything. A row
+	// with a NULL key part is delivered only with NullKeys.
 	Key, Order []KeyColumn
+	// NullKeys delivers rows with a NULL key part, too, so that the reader can
+	// count them (mapping language, rule 20).
+	NullKeys bool
 	// Narrow limits the rows by the relation's own columns.
 	Narrow Narrow
 	// Parent, where not nil, keeps only rows for which a row of the parent
@@ -239,6 +242,9 @@ type Narrow struct {
 	PatientAfter, PatientUpTo *string
 	// Patients, where not nil, lists the only patients wanted.
 	Patients []string
+	// PatientNull asks for the rows without a patient alone, which no range
+	// and no list holds.
+	PatientNull bool
 
 	// KeyAfter and KeyUpTo bound a range (after, upTo] of the leading key
 	// columns; nil means unbounded. They may name fewer parts than the key has.

@@ -5,6 +5,7 @@ package controltest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 // Run runs the suite; address names an empty database for each test.
 func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("Clients", func(t *testing.T) { clients(t, open(t, address(t))) })
+	t.Run("OddIDs", func(t *testing.T) { oddIDs(t, open(t, address(t))) })
 	t.Run("Tokens", func(t *testing.T) { tokens(t, open(t, address(t))) })
 	t.Run("Assertions", func(t *testing.T) { assertions(t, open(t, address(t))) })
 	t.Run("Events", func(t *testing.T) { events(t, open(t, address(t))) })
@@ -99,6 +101,22 @@ func clients(t *testing.T, s *control.Store) {
 	want(t, "enabling twice", s.EnableClient(ctx, "a"), control.ErrConflict)
 	_, err = s.Client(ctx, "x")
 	want(t, "an unknown client", err, control.ErrNotFound)
+}
+
+// oddIDs are what a caller may write into a URL or a token, and PostgreSQL
+// cannot keep.
+func oddIDs(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	for _, id := range []string{"", "\x00", "a\x00b", "\xff\xfe", strings.Repeat("x", 100_000)} {
+		_, err := s.Export(ctx, id)
+		want(t, "export of an odd id", err, control.ErrNotFound)
+		_, err = s.File(ctx, id, "Patient.1.ndjson")
+		want(t, "file of an odd id", err, control.ErrNotFound)
+		_, err = s.File(ctx, "e", id)
+		want(t, "file of an odd name", err, control.ErrNotFound)
+		_, err = s.Client(ctx, id)
+		want(t, "client of an odd id", err, control.ErrNotFound)
+	}
 }
 
 func tokens(t *testing.T, s *control.Store) {

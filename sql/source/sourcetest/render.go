@@ -74,6 +74,8 @@ func renderQueries() map[string]*source.Query {
 		"key-range": {From: line, Columns: exprs("n"), Key: append(textKey("data_source", "claim_id"), source.KeyColumn{Name: "n", Type: integerType}),
 			Narrow: source.Narrow{KeyAfter: []string{"a", "b", "3"}, KeyUpTo: []string{"a", "z"}}},
 		"patients":     {From: line, Columns: exprs("n"), Key: key, Narrow: patientRange},
+		"null-keys":    {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, NullKeys: true, Parent: parent},
+		"patient-null": {From: claim, Columns: exprs("claim_id"), Key: key, Narrow: source.Narrow{Patient: textKey("patient_id")[0], PatientNull: true}},
 		"patient-list": {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Patient: textKey("patient_id")[0], Patients: []string{`a"b`, "c"}}},
 		"keys":         {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Keys: [][]string{{"a", "1"}, {"b", "2"}}}},
 		"child":        {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Parent: parent},

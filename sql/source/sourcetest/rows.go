@@ -207,6 +207,26 @@ INSERT INTO keyed VALUES (-10, '2020-01-02', 'x'), (-9, '2020-01-01', 'y'), (-9,
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "z"}, {"10", "2020-01-01", "c"}})
 }
 
+// testNullKeys asks that rows with a NULL key part come where they are asked
+// for, each behind all rows of its own level, and that rows without a patient
+// can be asked for alone.
+func testNullKeys(t *testing.T, target Target) {
+	w, _ := target.Open(t, `CREATE TABLE nk (k text, l integer, n integer, p text);
+INSERT INTO nk VALUES (NULL, 1, 1, 'p1'), ('z', NULL, 1, 'p1'), ('z', 2, 1, NULL), ('a', 1, NULL, 'p2'), ('a', 1, 5, 'p1'), ('a', NULL, 2, NULL), (NULL, NULL, 1, 'p2');`)
+	s := snapshot(t, w)
+	q := &source.Query{
+		From: &source.Relation{Name: "nk", Table: "nk"}, Columns: exprs("k", "l", "n"),
+		Key: append(textKey("k"), source.KeyColumn{Name: "l", Type: integerType}), Order: []source.KeyColumn{{Name: "n", Type: integerType}},
+	}
+	wantRows(t, read(t, s, q), [][]string{{"a", "1", "5"}, {"a", "1", null}, {"z", "2", "1"}})
+	q.NullKeys = true
+	wantRows(t, read(t, s, q), [][]string{
+		{"a", "1", "5"}, {"a", "1", null}, {"a", null, "2"}, {"z", "2", "1"}, {"z", null, "1"}, {null, "1", "1"}, {null, null, "1"},
+	})
+	q.Narrow.Patient, q.Narrow.PatientNull = textKey("p")[0], true
+	wantRows(t, read(t, s, q), [][]string{{"a", null, "2"}, {"z", "2", "1"}})
+}
+
 func testPatients(t *testing.T, target Target) {
 	script, sorted := nastyTable()
 	w, _ := target.Open(t, script)

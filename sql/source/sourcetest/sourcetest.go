@@ -32,6 +32,7 @@ func Run(t *testing.T, target Target) {
 		{"CanonicalText", testCanonicalText},
 		{"KeyRanges", testKeyRanges},
 		{"KeyRangesOfIntegers", testIntegerKeyRanges},
+		{"NullKeys", testNullKeys},
 		{"Patients", testPatients},
 		{"Keys", testKeys},
 		{"Updated", testUpdated},
