@@ -42,6 +42,28 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
+// BenchmarkValidateProved is BenchmarkValidate with every rule of the profile and
+// of R4's resource proved that a mapping could prove: what is left is what
+// datatypes demand wherever they stand.
+func BenchmarkValidateProved(b *testing.B) {
+	s := openSet(b)
+	r := readExample(b, "testdata/examples/carin-bb-2.1.0/ExplanationOfBenefit-EOBProfessional1.json")
+	c := &ruleCollector{Proved{}, map[*program]bool{}, map[*table]bool{}}
+	c.program(s.compiler.profile(mustProfile(b, "C4BB-ExplanationOfBenefit-Professional-NonClinician|2.1.0")))
+	for _, e := range mustProfile(b, coreURL+"ExplanationOfBenefit").Root().Children() {
+		c.rules.Add(ProvedRule{e.Profile.Canonical(), e.ID, ProvedWhole, ""})
+	}
+	v, err := s.Validator(ValidatorOptions{SkipNotes: true, Proved: c.rules})
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := v.Validate(r, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		out = v.Validate(r, out[:0])
+	}
+}
+
 // BenchmarkOpen is the cold start of a Set, indexes and all.
 func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
@@ -64,5 +86,30 @@ func BenchmarkProfile(b *testing.B) {
 		if _, err := s.Profile("C4BB-ExplanationOfBenefit-Professional-NonClinician|2.1.0"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkCold is what judging a single Patient costs from nothing: the
+// definitions opened, its profile parsed and compiled, the value sets it uses
+// expanded. The packages' own indexes are read once in a process.
+func BenchmarkCold(b *testing.B) {
+	raw, err := os.ReadFile("testdata/examples/carin-bb-2.1.0/Patient-Patient1.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		v, err := s.Validator(ValidatorOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var p r4.Parser
+		var r r4.Resource
+		p.Parse(raw, &r)
+		v.Validate(&r, nil)
 	}
 }

@@ -357,67 +357,12 @@ func (c *compiler) bind(b *Binding, t *r4.Type) (binding, widest *bound) {
 		return nil, nil
 	}
 	if b.Strength == "required" || b.Strength == "extensible" {
-		binding = &bound{strength: b.Strength, canon: b.ValueSet, set: c.set.terms.ValueSet(b.ValueSet), kind: kind}
+		binding = newBound(b.Strength, b.ValueSet, kind, c.set.terms)
 	}
 	if b.Max != "" {
-		widest = &bound{strength: "required", canon: b.Max, set: c.set.terms.ValueSet(b.Max), kind: kind}
+		widest = newBound("required", b.Max, kind, c.set.terms)
 	}
 	return binding, widest
-}
-
-// targets compiles the targets of a Reference; nil if any is allowed, one is of
-// unknown type, or baseline says the same.
-func (c *compiler) targets(el, baseline *Element) *targets {
-	types, ok := c.targetTypes(el)
-	if !ok {
-		return nil
-	}
-	if baseline != nil {
-		if before, known := c.targetTypes(baseline); known && slices.Equal(before, types) {
-			return nil
-		}
-	}
-	return &targets{types: types, text: strings.Join(types, ", ")}
-}
-
-func (c *compiler) targetTypes(el *Element) (types []string, ok bool) {
-	for _, ref := range el.Types {
-		if ref.Code != "Reference" {
-			continue
-		}
-		if len(ref.Targets) == 0 {
-			return nil, false
-		}
-		for _, canon := range ref.Targets {
-			name := c.typeOf(canon, el.Profile)
-			if name == "" || name == "Resource" || name == "DomainResource" {
-				return nil, false
-			}
-			types = append(types, name)
-		}
-	}
-	slices.Sort(types)
-	return slices.Compact(types), len(types) > 0
-}
-
-// typeOf is the type that a profile constrains, without parsing it; "" if it is
-// not loaded.
-func (c *compiler) typeOf(canonical string, within *Profile) string {
-	if name, ok := strings.CutPrefix(canonical, coreURL); ok {
-		name, _, _ = strings.Cut(name, "|")
-		if t := r4.Lookup(name); t != nil || name == "Resource" || name == "DomainResource" {
-			return name
-		}
-	}
-	d := c.set.lookup("StructureDefinition", canonical, within.pkg)
-	if d == nil && strings.Contains(canonical, "|") {
-		url, _, _ := strings.Cut(canonical, "|") // another version is of the same type
-		d = c.set.lookup("StructureDefinition", url, within.pkg)
-	}
-	if d == nil {
-		return ""
-	}
-	return d.entry.Type
 }
 
 // typeProfiles compiles the profiles that the datatype itself must meet.

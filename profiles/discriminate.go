@@ -65,13 +65,37 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 		t     test
 		at    = s
 		types = alts
+
+		reference *Element
 	)
+	// add goes on by one step, within the target if there is one.
+	add := func(next step) {
+		if t.resolve {
+			t.then = append(t.then, next)
+		} else {
+			t.steps = append(t.steps, next)
+		}
+		types = next.alts
+	}
 	for _, part := range pathParts(d.Path) {
 		switch {
 		case part == "$this" || part == "":
 			continue
 		case part == "resolve()":
+			if t.resolve {
+				return test{unknown: true} // a reference in the target of a reference
+			}
 			t.resolve = true
+			reference = at
+			continue
+		case t.resolve && len(t.then) == 0:
+			// An element of the target: it can be judged where the target is at
+			// hand, and the slice names one profile for it.
+			if at, types = c.behind(reference, part); at == nil || len(types) == 0 {
+				return test{unknown: true}
+			}
+			t.then = append(t.then, step{alts: types})
+			t.types, _ = c.targetTypes(reference)
 			continue
 		case strings.HasPrefix(part, "extension("):
 			url := strings.Trim(strings.TrimSuffix(strings.TrimPrefix(part, "extension("), ")"), "'\"")
@@ -84,7 +108,7 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 				}
 			}
 			at = extensionSlice(at, url)
-			t.steps, types = append(t.steps, next), next.alts
+			add(next)
 		case strings.HasPrefix(part, "ofType("), strings.HasPrefix(part, "as("):
 			name := strings.TrimSuffix(part[strings.IndexByte(part, '(')+1:], ")")
 			types = slices.DeleteFunc(slices.Clone(types), func(a *r4.Element) bool { return a.Type() == nil || a.Type().Name() != name })
@@ -94,9 +118,6 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 			if at != nil {
 				at = at.As(name)
 			}
-		case t.resolve:
-			// An element of the target: the target itself is seldom at hand.
-			return test{unknown: true}
 		default:
 			// A value fixed higher up says it all; what is below needs no path.
 			if at != nil && (at.Fixed != nil || at.Pattern != nil) && (d.Type == "value" || d.Type == "pattern") {
@@ -120,7 +141,7 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 			if at != nil {
 				at = at.Child(part)
 			}
-			t.steps, types = append(t.steps, next), next.alts
+			add(next)
 		}
 	}
 	if at == nil {
@@ -137,6 +158,8 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 		}
 	case "exists":
 		switch {
+		case t.resolve:
+			t.unknown = true
 		case at.Max == 0:
 			t.exists = -1
 		case at.Min > 0:
@@ -145,14 +168,42 @@ func (c *compiler) test(s *Element, alts []*r4.Element, d Discriminator) test {
 			t.unknown = true
 		}
 	case "type":
+		if len(t.then) > 0 {
+			return test{unknown: true}
+		}
 		t.types = c.discriminatingTypes(at, t.resolve)
 		t.unknown = len(t.types) == 0
 	case "profile":
+		if len(t.then) > 0 {
+			return test{unknown: true}
+		}
 		c.profileTest(&t, at)
 	default:
 		t.unknown = true
 	}
 	return t
+}
+
+// behind is the element part of the one profile that the target of a reference
+// must meet, with what stands for it in R4's shape; nil where there are several
+// profiles or none.
+func (c *compiler) behind(reference *Element, part string) (*Element, []*r4.Element) {
+	if reference == nil {
+		return nil, nil
+	}
+	list := targetCanonicals(reference)
+	if len(list) != 1 {
+		return nil, nil
+	}
+	def, err := c.set.find(list[0], reference.Profile.pkg)
+	if err != nil {
+		return nil, nil
+	}
+	el, t := def.root.Child(part), r4.Lookup(def.Type)
+	if el == nil || t == nil {
+		return nil, nil
+	}
+	return el, alternatives(t, el)
 }
 
 // pathParts cuts a discriminator path at its dots, but not within parentheses.
@@ -219,7 +270,7 @@ func (c *compiler) cond(el *Element, at []*r4.Element, depth int) *cond {
 		out.pattern = el.Pattern
 	case el.Binding != nil && el.Binding.Strength == "required" && depth == 0 && len(at) == 1:
 		if kind := kindOfCoded(at[0].Type()); kind != codedNot {
-			out.bound = &bound{strength: "required", canon: el.Binding.ValueSet, set: c.set.terms.ValueSet(el.Binding.ValueSet), kind: kind}
+			out.bound = newBound("required", el.Binding.ValueSet, kind, c.set.terms)
 		}
 	}
 	if depth < 4 && len(at) == 1 && at[0].Type() != nil {
@@ -268,12 +319,17 @@ func (c *compiler) discriminatingTypes(at *Element, resolve bool) []string {
 	return out
 }
 
-// profileTest compiles a discriminator by profile. Behind a reference only the
-// type of the target can be told.
+// profileTest compiles a discriminator by profile. Behind a reference whose
+// target is not at hand only the type can be told.
 func (c *compiler) profileTest(t *test, at *Element) {
 	if t.resolve {
 		t.types, _ = c.targetTypes(at)
 		t.unknown = len(t.types) == 0
+		if list := targetCanonicals(at); len(list) == 1 {
+			if def, err := c.set.find(list[0], at.Profile.pkg); err == nil {
+				t.profile = c.profileLocked(def)
+			}
+		}
 		return
 	}
 	if len(at.Types) != 1 || len(at.Types[0].Profiles) != 1 {

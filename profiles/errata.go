@@ -1,54 +1,104 @@
 package profiles
 
-import "strings"
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+)
 
-// erratum is a rule that is known to be wrong as published.
-type erratum struct {
-	canonical string // of the definition that has it: url, or url|version
-	key       string
-	// expression stands for the published one; with an empty one a broken rule
-	// is a note.
-	expression string
-	reason     string
+//go:embed errata/*.json
+var errataFiles embed.FS
+
+// Erratum is a rule that is known to be wrong as published, with what is made
+// of it. A rule belongs here if the publisher has mended it since, if as written
+// it fails what the same specification calls valid, or if it can never fail.
+type Erratum struct {
+	Guide string `json:"-"` // "hl7.fhir.us.carin-bb#2.1.0"
+	Key   string `json:"key"`
+	// Kind says what is done:
+	//
+	//	mended     Reading is judged in its place, with its severity
+	//	note       it is judged, and breaking it is a note
+	//	toothless  it can never fail; Reading, where there is one, is judged in its
+	//	           place, and breaking that is a note
+	//	extended   it is judged, and so is Reading; breaking Reading is a note
+	Kind      string `json:"kind"`
+	Published string `json:"published"` // the expression, white space made one
+	Reading   string `json:"reading"`   // an expression of ours, or ""
+	Reason    string `json:"reason"`
+	Source    string `json:"source"`
 }
 
-// errata lists them, each with its reason and our reading. The list is short on
-// purpose: a rule belongs here only if the publisher has mended it since, or if
-// as written it fails what the same specification calls valid.
-func errata() []erratum {
-	return []erratum{
-		{
-			canonical: coreURL + "Reference", key: "ref-1",
-			expression: "reference.exists() implies (reference.startsWith('#').not() or (reference.substring(1).trace('url') in %rootResource.contained.id.trace('ids')) or reference = '#')",
-			reason:     "as written the expression is empty for a Reference by identifier or display alone, which Reference allows; R5 begins it with reference.exists() implies, and allows '#'",
-		},
-		{
-			canonical: coreURL + "Bundle", key: "bdl-8",
-			expression: "fullUrl.exists() implies fullUrl.contains('/_history/').not()",
-			reason:     "as written the expression is empty for an entry without fullUrl, which the section Bundle.entry.fullUrl allows; R4B mends it so",
-		},
-		{
-			canonical: "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-Pharmacy|2.1.0", key: "EOB-pharm-careTeam-practitioner",
-			reason: "demands that the primary or prescribing member of the care team is an Organization; its own text says practitioner, and 2.2.0 mends it so",
-		},
-		{
-			canonical: "http://hl7.org/fhir/us/carin-bb/StructureDefinition/C4BB-ExplanationOfBenefit-Pharmacy-Basis|2.1.0", key: "EOB-pharm-careTeam-practitioner",
-			reason: "as in C4BB-ExplanationOfBenefit-Pharmacy 2.1.0",
-		},
+// Errata lists the known errata, guide by guide. The caller may keep the slice.
+// Error: the embedded files are damaged.
+func Errata() ([]Erratum, error) {
+	names, err := fs.Glob(errataFiles, "errata/*.json")
+	if err != nil {
+		return nil, err
 	}
+	var all []Erratum
+	for _, name := range names {
+		raw, err := errataFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var file struct {
+			Guide  string    `json:"guide"`
+			Errata []Erratum `json:"errata"`
+		}
+		if err := json.Unmarshal(raw, &file); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		for _, e := range file.Errata {
+			e.Guide = file.Guide
+			all = append(all, e)
+		}
+	}
+	return all, nil
 }
 
-// mend applies the errata of a definition to one of its constraints.
-func mend(p *Profile, k *Constraint) {
-	for _, e := range errata() {
-		url, version, _ := strings.Cut(e.canonical, "|")
-		if e.key != k.Key || p.URL != url && k.Source != url || version != "" && p.Version != version {
+// errataByRule finds errata by key and expression. A guide repeats its rules in
+// every profile, and other guides copy them: the same text is the same fault.
+var errataByRule = sync.OnceValues(func() (map[string][]Erratum, error) {
+	all, err := Errata()
+	byKey := map[string][]Erratum{}
+	for _, e := range all {
+		byKey[e.Key] = append(byKey[e.Key], e)
+	}
+	return byKey, err
+})
+
+// mend applies the errata to a constraint. It gives the constraint as it is to
+// be judged, or two of them.
+func mend(k Constraint) ([]Constraint, error) {
+	byKey, err := errataByRule()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range byKey[k.Key] {
+		if e.Published != strings.Join(strings.Fields(k.Expression), " ") {
 			continue
 		}
-		if e.expression != "" {
-			k.Expression = e.expression
-		} else {
+		k.Erratum = e.Reason
+		switch e.Kind {
+		case "mended":
+			k.Expression = e.Reading
+		case "note":
 			k.BestPractice = true
+		case "toothless":
+			if e.Reading != "" {
+				k.Expression, k.BestPractice = e.Reading, true
+			}
+		case "extended":
+			more := k
+			more.Expression, more.BestPractice = e.Reading, true
+			k.Erratum = ""
+			return []Constraint{k, more}, nil
 		}
+		break
 	}
+	return []Constraint{k}, nil
 }

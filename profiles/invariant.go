@@ -81,6 +81,9 @@ func (x *expression) check(s *state, n r4.Node) fhirpath.Outcome {
 // invariant judges n by a constraint. One that cannot be decided, or whose
 // expression cannot be evaluated, never fails the resource.
 func (s *state) invariant(n r4.Node, inv *invariant) {
+	if inv.BestPractice && s.v.skipNotes {
+		return // it gives a note at most
+	}
 	outcome := inv.expression.check(s, n)
 	switch outcome {
 	case fhirpath.True:
@@ -93,7 +96,11 @@ func (s *state) invariant(n r4.Node, inv *invariant) {
 		case inv.Severity == "warning":
 			sev = Warning
 		}
-		s.constrained(sev, "constraint", n, inv, inv.Human)
+		message := inv.Human
+		if inv.Erratum != "" && inv.BestPractice {
+			message += " (the rule as published is known to be wrong: it " + inv.Erratum + ")"
+		}
+		s.constrained(sev, "constraint", n, inv, message)
 	case fhirpath.Undecidable:
 		s.constrained(Note, "constraint-undecided", n, inv, "cannot be judged with what is at hand: "+inv.Human)
 	case fhirpath.Fault:
@@ -102,11 +109,9 @@ func (s *state) invariant(n r4.Node, inv *invariant) {
 }
 
 func (s *state) constrained(sev Severity, code string, n r4.Node, inv *invariant, message string) {
-	if sev == Note && s.v.skipNotes {
-		return
+	if s.add(sev, code, n, inv.el, message) {
+		s.out[len(s.out)-1].Constraint = inv.Key
 	}
-	s.add(sev, code, n, inv.el, message)
-	s.out[len(s.out)-1].Constraint = inv.Key
 }
 
 // membership answers memberOf() from a Set.
@@ -116,14 +121,15 @@ func (m membership) Member(valueSet, system, code string) fhirpath.Tri {
 	return fhirpathTri(m.s.Member(valueSet, system, code))
 }
 
-// conformance answers conformsTo() within a validation.
-type conformance struct{ s *state }
+// conformance answers conformsTo(). It judges with a state of its own, since the
+// one that asks is in the midst of an evaluation.
+type conformance struct {
+	v    *Validator
+	asks *state // nil for one outside of a validation
+}
 
 func (c conformance) Conforms(r *r4.Resource, n r4.Node, profile string) fhirpath.Tri {
-	if r != c.s.r {
-		return fhirpath.Unknown
-	}
-	p, err := c.s.v.set.find(profile, nil)
+	p, err := c.v.set.find(profile, nil)
 	if err != nil {
 		return fhirpath.Unknown
 	}
@@ -131,13 +137,43 @@ func (c conformance) Conforms(r *r4.Resource, n r4.Node, profile string) fhirpat
 	if t == nil || t.Name() != p.Type {
 		return fhirpath.No
 	}
-	if !c.s.conforms(n, c.s.v.base(t)) {
-		return fhirpath.No
+	// A resource whose own invariants ask whether it conforms would never come to
+	// an end.
+	depth := 1
+	if c.asks != nil {
+		depth = c.asks.asking + 1
 	}
-	if prog := c.s.v.set.compiler.profile(p); prog != nil && !c.s.conforms(n, prog) {
-		return fhirpath.No
+	if depth > maxAsking {
+		return fhirpath.Unknown
+	}
+	s := c.v.begin(r, nil)
+	defer c.v.end(s)
+	s.asking = depth
+	s.resource = resourceOf(r, n)
+	for _, prog := range []*program{c.v.base(t), c.v.set.compiler.profile(p)} {
+		if prog != nil && !s.conforms(n, prog) {
+			return fhirpath.No
+		}
 	}
 	return fhirpath.Yes
+}
+
+// maxAsking bounds how deep conformsTo() may lead to conformsTo().
+const maxAsking = 8
+
+// resourceOf is the nearest resource at or above n.
+func resourceOf(r *r4.Resource, n r4.Node) r4.Node {
+	for r.TypeOf(n).Kind() != r4.KindResource && r.Parent(n) != r4.None {
+		n = r.Parent(n)
+	}
+	return n
+}
+
+// Environment is for evaluating FHIRPath beside the Validator: memberOf() and
+// conformsTo() are answered by its Set. The caller owns it and may add to it; it
+// belongs to one evaluation at a time.
+func (v *Validator) Environment() *fhirpath.Env {
+	return &fhirpath.Env{Membership: membership{v.set}, Conformance: conformance{v: v}}
 }
 
 func fhirpathTri(t Tri) fhirpath.Tri {

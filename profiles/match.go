@@ -138,17 +138,10 @@ func (s *state) walk(n r4.Node, steps []step, t *test) Tri {
 
 func (s *state) arrives(n r4.Node, t *test) Tri {
 	switch {
+	case t.resolve:
+		return s.resolves(n, t)
 	case t.cond != nil:
 		return s.meets(n, t.cond)
-	case t.resolve:
-		name, known := s.targetType(n)
-		switch {
-		case !known:
-			return Unknown
-		case slices.Contains(t.types, name):
-			return Yes
-		}
-		return No
 	case len(t.types) > 0:
 		typ := s.r.TypeOf(n)
 		if typ == nil || !slices.Contains(t.types, typ.Name()) {
@@ -160,6 +153,28 @@ func (s *state) arrives(n r4.Node, t *test) Tri {
 		return No
 	}
 	return Unknown
+}
+
+// resolves says whether the target of the Reference at n passes a test: by its
+// type, and by what lies in it where it is at hand.
+func (s *state) resolves(n r4.Node, t *test) Tri {
+	name, target, known := s.target(n)
+	switch {
+	case !known:
+		return Unknown
+	case !slices.Contains(t.types, name):
+		return No
+	case t.profile != nil && target != r4.None:
+		if s.targetMeets(target, t.profile) {
+			return Yes
+		}
+		return No
+	case t.cond == nil:
+		return Yes
+	case target == r4.None:
+		return Unknown
+	}
+	return s.walk(target, t.then, &test{cond: t.cond})
 }
 
 // conforms runs a program and throws away what it finds.
@@ -188,10 +203,11 @@ func (s *state) member(n r4.Node, b *bound) (answer Tri, stated bool) {
 		if v == nil {
 			return No, false
 		}
-		if b.set == nil {
+		set := b.set()
+		if set == nil {
 			return Unknown, true
 		}
-		return b.set.Member(nil, v), true
+		return set.Member(nil, v), true
 	case codedCoding:
 		return s.coding(n, b, w.codingSystem, w.codingCode)
 	case codedQuantity:
@@ -223,107 +239,13 @@ func (s *state) coding(n r4.Node, b *bound, system, code *r4.Element) (answer Tr
 	if c == r4.None || !s.r.HasValue(c) {
 		return No, false
 	}
-	if b.set == nil {
+	set := b.set()
+	if set == nil {
 		return Unknown, true
 	}
 	sys := s.r.Find(n, system)
 	if sys == r4.None || !s.r.HasValue(sys) {
 		return No, true
 	}
-	return b.set.Member(s.r.Value(sys), s.r.Value(c)), true
-}
-
-// targetType is the resource type a Reference leads to, as far as the reference
-// itself, a contained resource, or an entry of the same Bundle tell.
-//
-// Source: R4 References, 2.3.0.1 "Literal References", Reference.type.
-func (s *state) targetType(n r4.Node) (name string, known bool) {
-	w := words()
-	if c := s.r.Find(n, w.reference); c != r4.None && s.r.HasValue(c) {
-		if name, known = s.literalTarget(s.r.Value(c)); known {
-			return name, true
-		}
-	}
-	if c := s.r.Find(n, w.referenceType); c != r4.None && s.r.HasValue(c) {
-		v := s.r.Value(c)
-		if after, ok := bytes.CutPrefix(v, []byte(coreURL)); ok {
-			v = after
-		}
-		if t := resourceType(v); t != "" {
-			return t, true
-		}
-	}
-	return "", false
-}
-
-func (s *state) literalTarget(ref []byte) (name string, known bool) {
-	if len(ref) > 1 && ref[0] == '#' {
-		return s.containedType(ref[1:])
-	}
-	if len(ref) == 1 && ref[0] == '#' {
-		return s.r.TypeOf(s.container()).Name(), true
-	}
-	// [base/]Type/id[/_history/version]
-	if i := bytes.Index(ref, []byte("/_history/")); i >= 0 {
-		ref = ref[:i]
-	}
-	slash := bytes.LastIndexByte(ref, '/')
-	if slash <= 0 || slash == len(ref)-1 {
-		return "", false
-	}
-	from := bytes.LastIndexByte(ref[:slash], '/') + 1
-	name = resourceType(ref[from:slash])
-	return name, name != ""
-}
-
-// container is the resource whose contained resources the node in hand may
-// refer to.
-func (s *state) container() r4.Node {
-	n := s.resource
-	for p := s.r.Parent(n); p != r4.None && s.r.ElementOf(n).Name() == "contained"; p = s.r.Parent(n) {
-		n = p
-	}
-	return n
-}
-
-func (s *state) containedType(id []byte) (string, bool) {
-	n := s.container()
-	t := s.r.TypeOf(n)
-	contained := t.Element("contained")
-	if contained == nil {
-		return "", false
-	}
-	for c := s.r.Find(n, contained); c != r4.None; c = s.r.NextSame(c) {
-		ct := s.r.TypeOf(c)
-		if ct == nil {
-			continue
-		}
-		if i := s.r.Find(c, ct.Element("id")); i != r4.None && bytes.Equal(s.r.Value(i), id) {
-			return ct.Name(), true
-		}
-	}
-	return "", false
-}
-
-// resourceType gives the name of a resource type, or "".
-func resourceType(name []byte) string {
-	if len(name) == 0 || name[0] < 'A' || name[0] > 'Z' {
-		return ""
-	}
-	i, ok := slices.BinarySearchFunc(r4.Resources(), name, func(a string, b []byte) int {
-		return compareText(a, b)
-	})
-	if !ok {
-		return ""
-	}
-	return r4.Resources()[i]
-}
-
-func compareText(a string, b []byte) int {
-	for i := 0; i < len(a) && i < len(b); i++ {
-		if a[i] != b[i] {
-			return int(a[i]) - int(b[i])
-		}
-	}
-	return len(a) - len(b)
+	return set.Member(s.r.Value(sys), s.r.Value(c)), true
 }

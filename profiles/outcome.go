@@ -3,6 +3,8 @@ package profiles
 import (
 	"encoding/json"
 	"strconv"
+
+	"remit/profiles/r4"
 )
 
 // Place tells where the resource of a finding was read from. The zero Place
@@ -49,8 +51,8 @@ func (f *Finding) AppendText(dst []byte, at Place) []byte {
 func (f *Finding) String() string { return string(f.AppendText(nil, Place{})) }
 
 // AppendJSON appends the finding as one JSON object with the members file, line,
-// resourceType, id, severity, code, path, profile, constraint and message; those
-// that are empty are left out.
+// resourceType, id, severity, code, path, profile, element, constraint and
+// message; those that are empty are left out.
 func (f *Finding) AppendJSON(dst []byte, at Place) []byte {
 	dst = append(dst, '{')
 	dst = member(dst, "file", at.File)
@@ -60,7 +62,7 @@ func (f *Finding) AppendJSON(dst []byte, at Place) []byte {
 	}
 	for _, m := range [...][2]string{
 		{"resourceType", at.ResourceType}, {"id", at.ID}, {"severity", f.Severity.String()}, {"code", f.Code},
-		{"path", f.Path}, {"profile", f.Profile}, {"constraint", f.Constraint}, {"message", f.Message},
+		{"path", f.Path}, {"profile", f.Profile}, {"element", f.Element}, {"constraint", f.Constraint}, {"message", f.Message},
 	} {
 		dst = member(dst, m[0], m[1])
 	}
@@ -144,13 +146,13 @@ func issueType(code string) string {
 		return "code-invalid"
 	case "constraint":
 		return "invariant"
-	case "primitive-form", "fixed-value", "pattern-value", "min-value", "max-value", "max-length", "reference-target":
+	case "primitive-form", "fixed-value", "pattern-value", "min-value", "max-value", "max-length", "reference-target", "reference-profile":
 		return "value"
-	case "too-deep":
+	case r4.CodeTooDeep, r4.CodeTooLarge, r4.CodeTooMany, "too-many-findings":
 		return "too-costly"
-	case "profile-unknown", "binding-undecided", "binding-absent", "slice-undecided", "constraint-undecided":
+	case "profile-unknown", "binding-undecided", "binding-absent", "slice-undecided", "constraint-undecided", "constraint-fault":
 		return "incomplete"
-	case "modifier-extension-unknown":
+	case "modifier-extension-unknown", "extension-context", "extension-modifier":
 		return "extension"
 	}
 	return "structure"

@@ -29,15 +29,13 @@ type Profile struct {
 	byID map[string]*Element
 	set  *Set
 	pkg  *packages.Package
+
+	contexts  []contextJSON // of an extension
+	canonical string
 }
 
 // Canonical is URL|Version.
-func (p *Profile) Canonical() string {
-	if p.Version == "" {
-		return p.URL
-	}
-	return p.URL + "|" + p.Version
-}
+func (p *Profile) Canonical() string { return p.canonical }
 
 // Root is the element of the resource itself.
 func (p *Profile) Root() *Element { return p.root }
@@ -116,8 +114,12 @@ type Constraint struct {
 	Human      string
 	Expression string
 	Source     string
-	// BestPractice marks a rule that R4 only recommends; breaking it is a note.
+	// BestPractice marks a rule that R4 only recommends, or that an Erratum takes
+	// the edge off; breaking it is a note.
 	BestPractice bool
+	// Erratum tells what is wrong with the rule as published, "" for nothing.
+	// Expression then is as it is judged.
+	Erratum string
 }
 
 // Children are e's child elements in the specification's order, unfolded into

@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"remit/profiles/r4"
 	"remit/profiles/terminology"
@@ -21,6 +22,7 @@ type program struct {
 	typ *r4.Type
 
 	base     bool // judge primitive forms, ele-1, ext-1
+	formed   bool // the primitive's form is proved
 	resource bool // any resource: judged by its own type and profiles
 
 	fixed, pattern     *Literal
@@ -96,7 +98,10 @@ type test struct {
 	exists  int8     // 1: there is such a node; -1: there is none
 	profile *program // the node there meets it
 	unknown bool     // cannot be told
-	resolve bool     // the node at the end is a Reference; its target is meant
+	// resolve says that the node at the end is a Reference whose target is
+	// meant; then goes on within the target.
+	resolve bool
+	then    []step
 }
 
 // step goes from a node to children.
@@ -121,8 +126,33 @@ type condKid struct {
 type bound struct {
 	strength string
 	canon    string
-	set      *terminology.ValueSet // nil if not loaded
 	kind     codedKind
+	proved   bool   // it holds; what it overrides is still to be taken back
+	soft     string // what is said of another code where the binding is extensible
+	terms    *terminology.Service
+	known    *atomic.Pointer[terminology.ValueSet]
+}
+
+// newBound makes a bound whose value set is expanded when a code is first held
+// against it: most elements of R4 never bear one.
+func newBound(strength, canon string, kind codedKind, terms *terminology.Service) *bound {
+	b := &bound{strength: strength, canon: canon, kind: kind, terms: terms, known: new(atomic.Pointer[terminology.ValueSet])}
+	if strength == "extensible" {
+		b.soft = "has no code of value set " + canon + "; another code is allowed only where none of its codes applies"
+	}
+	return b
+}
+
+// set is the value set; nil if it is not loaded.
+func (b *bound) set() *terminology.ValueSet {
+	if set := b.known.Load(); set != nil {
+		return set
+	}
+	set := b.terms.ValueSet(b.canon)
+	if set != nil {
+		b.known.Store(set)
+	}
+	return set
 }
 
 // codedKind is how a type holds codes.
@@ -153,21 +183,6 @@ func kindOfCoded(t *r4.Type) codedKind {
 	return codedNot
 }
 
-// targets are the resource types a Reference may lead to.
-type targets struct {
-	types []string
-	text  string // for the message
-}
-
-func (t *targets) allow(name string) bool {
-	for _, x := range t.types {
-		if x == name {
-			return true
-		}
-	}
-	return false
-}
-
 // vocabulary are the elements that the validator itself looks at.
 type vocabulary struct {
 	conceptCoding                 *r4.Element
@@ -177,11 +192,16 @@ type vocabulary struct {
 	extensionURL                  *r4.Element
 	metaProfile                   *r4.Element
 	extension, referenceT, quantT *r4.Type
+	coding, bundle                *r4.Type
+	codingDisplay                 *r4.Element
+	bundleEntry                   *r4.Element
+	entryURL, entryResource       *r4.Element
 }
 
 var words = sync.OnceValue(func() *vocabulary {
 	concept, coding, quantity := r4.Lookup("CodeableConcept"), r4.Lookup("Coding"), r4.Lookup("Quantity")
 	reference, extension := r4.Lookup("Reference"), r4.Lookup("Extension")
+	bundle, entry := r4.Lookup("Bundle"), r4.Lookup("Bundle.entry")
 	return &vocabulary{
 		conceptCoding: concept.Element("coding"),
 		codingSystem:  coding.Element("system"), codingCode: coding.Element("code"),
@@ -190,5 +210,8 @@ var words = sync.OnceValue(func() *vocabulary {
 		extensionURL: extension.Element("url"),
 		metaProfile:  r4.Lookup("Meta").Element("profile"),
 		extension:    extension, referenceT: reference, quantT: quantity,
+		coding: coding, codingDisplay: coding.Element("display"),
+		bundle: bundle, bundleEntry: bundle.Element("entry"),
+		entryURL: entry.Element("fullUrl"), entryResource: entry.Element("resource"),
 	}
 })

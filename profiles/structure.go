@@ -17,9 +17,16 @@ import (
 // The JSON shapes of a StructureDefinition that matter here.
 // Source: R4 StructureDefinition, ElementDefinition.
 type structureJSON struct {
+	Context  []contextJSON `json:"context"`
 	Snapshot struct {
 		Element []elementJSON `json:"element"`
 	} `json:"snapshot"`
+}
+
+// contextJSON is a place where an extension may stand.
+type contextJSON struct {
+	Type       string `json:"type"` // fhirpath, element, extension
+	Expression string `json:"expression"`
 }
 
 type elementJSON struct {
@@ -118,7 +125,10 @@ func (s *Set) parseProfile(pkg *packages.Package, entry *packages.Entry) (*Profi
 	p := &Profile{
 		URL: entry.URL, Version: entry.Version, Name: entry.ID, Title: entry.Title,
 		Type: entry.Type, Base: entry.Base, Package: pkg.Label(), Derived: entry.Derivation == "constraint",
-		set: s, pkg: pkg,
+		set: s, pkg: pkg, contexts: d.Context,
+	}
+	if p.canonical = p.URL; p.Version != "" {
+		p.canonical += "|" + p.Version
 	}
 	if err := p.build(d.Snapshot.Element); err != nil {
 		return nil, fmt.Errorf("compile %s of %s: %w", entry.ID, pkg.Label(), err)
@@ -225,8 +235,11 @@ func (p *Profile) fill(e *Element, d *elementJSON) error {
 		for _, x := range c.Extension {
 			k.BestPractice = k.BestPractice || x.URL == bestPractice && x.ValueBoolean
 		}
-		mend(p, &k)
-		e.Constraints = append(e.Constraints, k)
+		mended, err := mend(k)
+		if err != nil {
+			return err
+		}
+		e.Constraints = append(e.Constraints, mended...)
 	}
 	for key, raw := range d.values {
 		for prefix, to := range map[string]**Literal{"fixed": &e.Fixed, "pattern": &e.Pattern, "minValue": &e.MinValue, "maxValue": &e.MaxValue} {

@@ -23,6 +23,9 @@ type ValidatorOptions struct {
 	Profiles []string
 	// SkipNotes leaves out findings of severity Note.
 	SkipNotes bool
+	// Proved are demands that need no judging; nil for none. The Validator keeps
+	// it: it must not change afterwards.
+	Proved Proved
 }
 
 // Validator judges resources. It does no I/O, reads no clock, and is safe for
@@ -33,9 +36,12 @@ type Validator struct {
 	skipNotes bool
 	pool      sync.Pool
 	learnt    sync.Mutex
-	declared  atomic.Pointer[map[string]declared] // by meta.profile
-	known     atomic.Pointer[map[string]*program] // extensions by url
+	declared  atomic.Pointer[map[string]declared]   // by meta.profile
+	known     atomic.Pointer[map[string]*extension] // by url
 	bases     atomic.Pointer[map[*r4.Type]*program]
+	systems   atomic.Pointer[map[string]*terminology.CodeSystem] // by url
+	coding    *Element                                           // R4's Coding.display
+	pruner    *pruner
 }
 
 // declared is what a canonical in meta.profile stands for.
@@ -46,15 +52,20 @@ type declared struct {
 
 // Validator compiles the profiles of o. Error: *UnknownError.
 func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
-	v := &Validator{set: s, byType: map[string][]*program{}, skipNotes: o.SkipNotes}
+	v := &Validator{set: s, byType: map[string][]*program{}, skipNotes: o.SkipNotes, pruner: &pruner{proved: o.Proved}}
 	v.declared.Store(&map[string]declared{})
-	v.known.Store(&map[string]*program{})
+	v.known.Store(&map[string]*extension{})
+	v.systems.Store(&map[string]*terminology.CodeSystem{})
 	v.bases.Store(&map[*r4.Type]*program{})
 	v.pool.New = func() any {
 		st := &state{v: v}
 		st.env.Membership = membership{s}
-		st.env.Conformance = conformance{st}
+		st.env.Conformance = conformance{v, st}
+		st.env.Resolver = resolver{st}
 		return st
+	}
+	if p, err := s.core("Coding"); err == nil {
+		v.coding = p.byID["Coding.display"]
 	}
 	for _, ref := range o.Profiles {
 		p, err := s.Profile(ref)
@@ -62,7 +73,7 @@ func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
 			return nil, err
 		}
 		list := v.byType[p.Type]
-		if prog := s.compiler.profile(p); prog != nil {
+		if prog := v.pruner.program(s.compiler.profile(p)); prog != nil {
 			list = append(list, prog)
 		} else if list == nil {
 			list = []*program{} // the base itself was asked for: meta.profile is out
@@ -88,14 +99,25 @@ func (v *Validator) Validate(r *r4.Resource, dst []Finding) []Finding {
 	if r.Type() == nil {
 		return dst
 	}
+	s := v.begin(r, dst)
+	s.judge(r4.Root)
+	out := s.out
+	v.end(s)
+	return out
+}
+
+// begin readies a state for judging r.
+func (v *Validator) begin(r *r4.Resource, dst []Finding) *state {
 	s := v.pool.Get().(*state)
 	s.r, s.out, s.start, s.soft = r, dst, len(dst), 0
 	s.claimed = grown(s.claimed, r.Len())
-	s.judge(r4.Root)
-	out := s.out
-	s.r, s.out = nil, nil
+	return s
+}
+
+func (v *Validator) end(s *state) {
+	s.r, s.out, s.entries, s.asking = nil, nil, nil, 0
+	clear(s.verdicts)
 	v.pool.Put(s)
-	return out
 }
 
 // grown gives b with n bits, all clear.
@@ -122,8 +144,11 @@ type state struct {
 	depth    int
 	soft     int // warnings about extensible bindings so far
 	env      fhirpath.Env
-	trial    int // above 0 while findings are thrown away
-	start    int // where this resource's findings begin in out
+	trial    int                // above 0 while findings are thrown away
+	start    int                // where this resource's findings begin in out
+	entries  map[string]r4.Node // of a Bundle, by fullUrl or type and id; nil until needed
+	asking   int                // how many conformsTo() led here
+	verdicts map[verdict]bool   // targets of references judged by profiles
 }
 
 // maxDepth ends a validation that goes deeper than any sane resource.
@@ -139,7 +164,9 @@ func (s *state) judge(n r4.Node) {
 	outer, from := s.resource, len(s.exts)
 	s.resource = n
 	base := s.v.base(t)
-	s.node(n, base)
+	if base != nil {
+		s.node(n, base)
+	}
 	contained := n != r4.Root && s.r.ElementOf(n).Name() == "contained"
 	if list, ok := s.v.byType[t.Name()]; ok && !contained {
 		for _, p := range list {
@@ -160,7 +187,7 @@ func (v *Validator) base(t *r4.Type) *program {
 	if p, ok := (*v.bases.Load())[t]; ok {
 		return p
 	}
-	p := v.set.compiler.root(t)
+	p := v.pruner.program(v.set.compiler.root(t))
 	v.learnt.Lock()
 	defer v.learnt.Unlock()
 	grown := maps.Clone(*v.bases.Load())
@@ -205,7 +232,7 @@ const maxLearnt = 4096
 func (v *Validator) learn(canonical string) declared {
 	var d declared
 	if p, err := v.set.find(canonical, nil); err == nil {
-		d = declared{prog: v.set.compiler.profile(p), typ: p.Type}
+		d = declared{prog: v.pruner.program(v.set.compiler.profile(p)), typ: p.Type}
 	}
 	v.learnt.Lock()
 	defer v.learnt.Unlock()
@@ -217,51 +244,27 @@ func (v *Validator) learn(canonical string) declared {
 	return d
 }
 
-// extension judges an extension by the definition its url names, unless a slice
-// did so.
-func (s *state) extension(n r4.Node) {
-	if s.claimed[n>>6]&(1<<(n&63)) != 0 {
-		return
-	}
-	u := s.r.Find(n, words().extensionURL)
-	if u == r4.None {
-		return
-	}
-	url := s.r.Value(u)
-	p, ok := (*s.v.known.Load())[string(url)]
-	if !ok {
-		p = s.v.learnExtension(string(url))
-	}
-	if p != nil {
-		s.node(n, p)
-		return
-	}
-	// A modifier that is not understood makes the whole resource unsafe to use.
-	// Source: R4 Extensibility, 2.4.1 "Modifier Extensions".
-	if e := s.r.ElementOf(n); e != nil && e.Name() == "modifierExtension" && s.v.set.lookup("StructureDefinition", string(url), nil) == nil {
-		s.add(Warning, "modifier-extension-unknown", n, s.v.base(words().extension).el, "bears a modifier extension whose definition is not loaded")
-	}
-}
+// maxFindings is how many findings one resource may have. Behind it stands one
+// that says so; to find the path of each of millions would take forever.
+const maxFindings = 1000
 
-func (v *Validator) learnExtension(url string) *program {
-	var prog *program
-	if p, err := v.set.find(url, nil); err == nil && p.Type == "Extension" {
-		prog = v.set.compiler.profile(p)
-	}
-	v.learnt.Lock()
-	defer v.learnt.Unlock()
-	if old := *v.known.Load(); len(old) < maxLearnt {
-		grown := maps.Clone(old)
-		grown[url] = prog
-		v.known.Store(&grown)
-	}
-	return prog
-}
-
-// add records a finding at n that el demands.
-func (s *state) add(sev Severity, code string, n r4.Node, el *Element, message string) {
+// add records a finding at n that el demands, and says whether it did.
+func (s *state) add(sev Severity, code string, n r4.Node, el *Element, message string) bool {
 	if sev == Note && s.v.skipNotes {
-		return
+		return false
+	}
+	if s.trial > 0 {
+		s.out = append(s.out, Finding{Severity: sev, Code: code, Node: n, Message: message}) // only looked at for its severity
+		return true
+	}
+	if found := len(s.out) - s.start; found >= maxFindings {
+		if found == maxFindings {
+			s.out = append(s.out, Finding{
+				Severity: Error, Code: "too-many-findings", Path: s.r.Path(r4.Root), Node: r4.Root, Origin: s.r.Origin(r4.Root),
+				Message: fmt.Sprintf("has more than %d findings; the rest is not listed", maxFindings),
+			})
+		}
+		return false
 	}
 	f := Finding{Severity: sev, Code: code, Path: s.r.Path(n), Node: n, Origin: s.r.Origin(n), Message: message}
 	if el != nil {
@@ -269,6 +272,7 @@ func (s *state) add(sev Severity, code string, n r4.Node, el *Element, message s
 		f.Profile = el.Profile.Canonical()
 	}
 	s.out = append(s.out, f)
+	return true
 }
 
 // node judges n and what is below it.
@@ -298,9 +302,7 @@ func (s *state) node(n r4.Node, p *program) {
 		s.bound(n, p, p.widest)
 	}
 	if p.targets != nil {
-		if name, known := s.targetType(n); known && !p.targets.allow(name) {
-			s.add(Error, "reference-target", n, p.el, fmt.Sprintf("refers to %s; allowed: %s", name, p.targets.text))
-		}
+		s.reference(n, p)
 	}
 	if p.maxLength > 0 {
 		if v := s.r.Value(n); len(v) > p.maxLength && utf8.RuneCount(v) > p.maxLength {
@@ -341,7 +343,7 @@ func (s *state) sound(n r4.Node, p *program) {
 		return
 	}
 	if t.Kind() == r4.KindPrimitive && s.r.HasValue(n) {
-		if !r4.ValidPrimitive(t, s.r.Value(n)) {
+		if !p.formed && !r4.ValidPrimitive(t, s.r.Value(n)) {
 			s.add(Error, "primitive-form", n, p.el, "is not in the form of a "+t.Name())
 		}
 		return
@@ -355,6 +357,9 @@ func (s *state) sound(n r4.Node, p *program) {
 			s.constraint(n, p.el, "ele-1", "is empty: an element must have a value or children")
 			return
 		}
+	}
+	if t == words().coding {
+		s.display(n)
 	}
 	if t == words().extension {
 		s.exts = append(s.exts, n)
@@ -374,12 +379,19 @@ func (s *state) sound(n r4.Node, p *program) {
 }
 
 func (s *state) constraint(n r4.Node, el *Element, key, message string) {
-	s.add(Error, "constraint", n, el, message)
-	s.out[len(s.out)-1].Constraint = key
+	if s.add(Error, "constraint", n, el, message) {
+		s.out[len(s.out)-1].Constraint = key
+	}
 }
 
 // bound judges a binding.
 func (s *state) bound(n r4.Node, p *program, b *bound) {
+	if b.proved {
+		if s.soft > 0 && s.trial == 0 {
+			s.override(n)
+		}
+		return
+	}
 	answer, stated := s.member(n, b)
 	if !p.base && s.soft > 0 && s.trial == 0 && answer == Yes {
 		s.override(n)
@@ -390,7 +402,7 @@ func (s *state) bound(n r4.Node, p *program, b *bound) {
 	if b.strength == "extensible" {
 		if answer == No && stated {
 			s.soft++
-			s.add(Warning, "binding-extensible", n, p.el, "has no code of value set "+b.canon+"; another code is allowed only where none of its codes applies")
+			s.add(Warning, "binding-extensible", n, p.el, b.soft)
 		}
 		return
 	}
@@ -403,7 +415,7 @@ func (s *state) bound(n r4.Node, p *program, b *bound) {
 	case s.v.skipNotes:
 	case !stated:
 		s.add(Note, "binding-absent", n, p.el, "has no value to judge by value set "+b.canon)
-	case b.set == nil:
+	case b.set() == nil:
 		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: value set "+b.canon+" is not loaded")
 	default:
 		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: not all codes of value set "+b.canon+" are at hand")
@@ -552,7 +564,7 @@ func (s *state) deal(n r4.Node, from, to, lo int, sl *slicing) {
 			continue
 		}
 		one := &sl.slices[i]
-		if one.claims {
+		if one.claims && s.trial == 0 {
 			s.claimed[c>>6] |= 1 << (c & 63)
 		}
 		if sl.ordered && i < last {

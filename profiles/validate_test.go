@@ -210,7 +210,7 @@ func TestProfileRules(t *testing.T) {
 		body string
 		want []string
 	}{
-		"all met":         {`{"resourceType":"Patient","language":"en","active":true,"name":[{"family":"X","given":["A","B"]}],"birthDate":"1990-05-05","maritalStatus":{"coding":[{"code":"2"},{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M","display":"x"}],"text":"x"},"multipleBirthInteger":3}`, nil},
+		"all met":         {`{"resourceType":"Patient","language":"en","active":true,"name":[{"family":"X","given":["A","B"]}],"birthDate":"1990-05-05","maritalStatus":{"coding":[{"code":"2"},{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M","display":"Married"}],"text":"x"},"multipleBirthInteger":3}`, nil},
 		"min value":       {`{"resourceType":"Patient","birthDate":"1899-12-31"}`, []string{"error min-value Patient.birthDate"}},
 		"max value":       {`{"resourceType":"Patient","birthDate":"2000-01-02"}`, []string{"error max-value Patient.birthDate"}},
 		"max integer":     {`{"resourceType":"Patient","multipleBirthInteger":10}`, []string{"error max-value Patient.multipleBirthInteger"}},
@@ -287,7 +287,7 @@ func TestOutcome(t *testing.T) {
 	at := Place{File: "a.ndjson", Line: 3, ResourceType: "Patient", ID: "1"}
 	for _, c := range []struct{ got, want string }{
 		{string(f.AppendText(nil, at)), `a.ndjson:3: error: Patient.name[0]: must be "so" [constraint own-1; http://example.org/p|1]`},
-		{string(f.AppendJSON(nil, at)), `{"file":"a.ndjson","line":3,"resourceType":"Patient","id":"1","severity":"error","code":"constraint","path":"Patient.name[0]","profile":"http://example.org/p|1","constraint":"own-1","message":"must be \"so\""}`},
+		{string(f.AppendJSON(nil, at)), `{"file":"a.ndjson","line":3,"resourceType":"Patient","id":"1","severity":"error","code":"constraint","path":"Patient.name[0]","profile":"http://example.org/p|1","element":"Patient.name","constraint":"own-1","message":"must be \"so\""}`},
 		{string(AppendOutcome(nil, []Finding{f, {Severity: Note, Code: "binding-undecided", Message: "x"}})), `{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invariant","details":{"text":"constraint own-1"},"diagnostics":"must be \"so\" (Patient.name of http://example.org/p|1)","expression":["Patient.name[0]"]},{"severity":"information","code":"incomplete","details":{"text":"binding-undecided"},"diagnostics":"x"}]}`},
 		{string(AppendOutcome(nil, nil)), `{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","diagnostics":"no findings"}]}`},
 	} {

@@ -158,7 +158,7 @@ func equality(e *expr, l, r code) code {
 		})
 	}
 	path, literal := l.path, r.constant
-	if path == nil || len(path) == 0 || literal == nil || literal.kind != KindString {
+	if len(path) == 0 || literal == nil || literal.kind != KindString {
 		return boolean(e.pos, generic)
 	}
 	// status = 'active': the commonest comparison, without a collection.
@@ -583,7 +583,7 @@ func membership(e *expr, item, list code) code {
 		}
 		return contains(b, &a[0]), nil
 	}
-	if item.path == nil || len(item.path) == 0 || list.strings == nil {
+	if len(item.path) == 0 || list.strings == nil {
 		return boolean(e.pos, generic)
 	}
 	// code in ('a' | 'b'): without a collection.

@@ -91,12 +91,6 @@ func (t *Type) Choice(base string) []*Element {
 	return t.choices[base]
 }
 
-// elementOf is Element for a name that lies in a byte slice.
-func (t *Type) elementOf(name []byte) *Element {
-	t.once.Do(t.load)
-	return t.byName[string(name)]
-}
-
 // keySize is enough for the keys of all but a few elements.
 const keySize = 24
 

@@ -23,6 +23,7 @@ type CodeSystem struct {
 // concept is one code. Its parents are indexes into concepts.
 type concept struct {
 	code, display string
+	designations  []string // other words for it, in any language
 	parents       []int
 	properties    []property
 }
@@ -41,10 +42,13 @@ type codeSystem struct {
 }
 
 type conceptJSON struct {
-	Code     string         `json:"code"`
-	Display  string         `json:"display"`
-	Property []propertyJSON `json:"property"`
-	Concept  []conceptJSON  `json:"concept"`
+	Code        string         `json:"code"`
+	Display     string         `json:"display"`
+	Property    []propertyJSON `json:"property"`
+	Concept     []conceptJSON  `json:"concept"`
+	Designation []struct {
+		Value string `json:"value"`
+	} `json:"designation"`
 }
 
 type propertyJSON struct {
@@ -119,6 +123,9 @@ func (cs *CodeSystem) addAll(list []conceptJSON, parent int) {
 		if parent >= 0 && !slices.Contains(cs.concepts[n].parents, parent) {
 			cs.concepts[n].parents = append(cs.concepts[n].parents, parent)
 		}
+		for _, d := range c.Designation {
+			cs.concepts[n].designations = append(cs.concepts[n].designations, d.Value)
+		}
 		for j := range c.Property {
 			cs.concepts[n].properties = append(cs.concepts[n].properties, property{c.Property[j].Code, c.Property[j].text()})
 		}
@@ -164,6 +171,26 @@ func (cs *CodeSystem) Has(code string) Tri {
 		return No
 	}
 	return Unknown
+}
+
+// Called says whether words, by the comparison same, are what the system calls
+// a code: its display or one of its designations. Unknown if the code or its
+// words are not at hand. It does not allocate.
+func (cs *CodeSystem) Called(code, words []byte, same func(want string, got []byte) bool) Tri {
+	n, ok := cs.byCode[string(code)]
+	if !ok || cs.concepts[n].display == "" {
+		return Unknown
+	}
+	c := &cs.concepts[n]
+	if same(c.display, words) {
+		return Yes
+	}
+	for _, d := range c.designations {
+		if same(d, words) {
+			return Yes
+		}
+	}
+	return No
 }
 
 // merge takes over the codes of another list of the same system.

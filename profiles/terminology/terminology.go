@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Tri is an answer that may be impossible to give offline.
@@ -95,8 +96,11 @@ func (s *Service) Member(set, system, code string) Tri {
 	if vs == nil {
 		return Unknown
 	}
-	return vs.Member([]byte(system), []byte(code))
+	return vs.Member(bytesOf(system), bytesOf(code))
 }
+
+// bytesOf views a string as bytes, which are only read.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // ValueSet gives the expansion of a value set by canonical, or nil if it is not
 // loaded.
