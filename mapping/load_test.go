@@ -149,11 +149,22 @@ func inFile(t *testing.T, set fstest.MapFS, diags *diag.List) {
 func TestOK(t *testing.T) {
 	w := warehouse(t, "testdata/warehouse")
 	p, diags := load(t, w, base(t))
-	if diags.Len() > 0 {
-		t.Fatal(diags.Err())
-	}
+	silent(t, diags)
 	lines, _ := run(t, w, p, program.Request{})
 	golden(t, "testdata/ok/base.ndjson", strings.Join(lines, "\n")+"\n")
+}
+
+// silent asks that nothing is told but that the sources do not track changes.
+func silent(t testing.TB, diags *diag.List) {
+	t.Helper()
+	for _, d := range diags.All() {
+		if d.Code != "no-updated" {
+			t.Error(d)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
 }
 
 // run emits everything, findings behind the resource they belong to.

@@ -25,6 +25,8 @@ type Env struct {
 	IDKey []byte
 	// NoAssumptions turns assumed: values off (rule 36).
 	NoAssumptions bool
+	// Sheets reads maps out of workbooks; nil where none are read.
+	Sheets check.SheetReader
 }
 
 // Load reads the mapping set in the root of fsys (sources.yaml and one YAML
@@ -39,6 +41,10 @@ func Load(ctx context.Context, fsys fs.FS, env Env) (*program.Program, *diag.Lis
 	}
 	return program.New(set), diags, nil
 }
+
+// Proof is the proof report of a set that Load returned: for each demand of each
+// profile in use, proved at load, checked per resource, or undecidable and why.
+func Proof(p *program.Program) *check.Proof { return p.Proof() }
 
 const sourcesFile = "sources.yaml"
 
@@ -74,6 +80,6 @@ func load(ctx context.Context, fsys fs.FS, env Env, diags *diag.List) (*check.Se
 		return nil, nil
 	}
 	return check.Check(ctx, fsys, sources, mappings, check.Env{
-		Warehouse: env.Warehouse, Profiles: env.Profiles, IDKey: env.IDKey, NoAssumptions: env.NoAssumptions,
+		Warehouse: env.Warehouse, Profiles: env.Profiles, IDKey: env.IDKey, NoAssumptions: env.NoAssumptions, Sheets: env.Sheets,
 	}, diags)
 }

@@ -171,6 +171,11 @@ func (p *placer) primitive(at spot, n *syntax.Node, sc *scope) []*Node {
 	}
 	out := p.node(Primitive, at, n, nil)
 	out.Value, out.Data = v, true
+	if v.Expr != nil {
+		for _, t := range caseLiterals(v.Expr.SQL) {
+			p.codeAllowed(at, v.Expr.at(t.offset), t.text, "CASE yields")
+		}
+	}
 	out.Named = at.typ.Name() == "uri" && at.element.Name() == "system"
 	p.coerce(out, at)
 	if v.Map != nil {
@@ -372,6 +377,9 @@ func (p *placer) coerce(out *Node, at spot) {
 			switch kind {
 			case source.KindInteger, source.KindDecimal, source.KindText:
 				out.Coerce = AsDecimal
+				if money := src.Money; len(money) > 0 && at.element == r4.Lookup("Money").Element("value") {
+					out.Coerce, out.Money = AsMoney, money
+				}
 			case source.KindFloat:
 				refuse("floats are not exact; CAST it AS DECIMAL(18,2) or round it")
 			default:

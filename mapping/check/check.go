@@ -22,6 +22,8 @@ type Env struct {
 	Profiles      *profiles.Set
 	IDKey         []byte
 	NoAssumptions bool
+	// Sheets reads maps out of workbooks; nil where none are read.
+	Sheets SheetReader
 }
 
 // checker carries one load.
@@ -38,6 +40,7 @@ type checker struct {
 	origins  map[diag.Pos]r4.Origin
 	exprs    []*Expr
 	deferred []func()
+	notes    []func() // warnings of a set that loads
 	codes    map[string]*codeTable
 	failed   map[string]bool // resource types of mappings that did not resolve
 }
@@ -47,7 +50,7 @@ type checker struct {
 func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*syntax.Mapping, env Env, diags *diag.List) (*Set, error) {
 	c := &checker{
 		ctx: ctx, env: env, files: files, diags: diags,
-		set:     &Set{Origins: []diag.Pos{{}}, Systems: namedSystems(), IDKey: env.IDKey},
+		set:     &Set{Origins: []diag.Pos{{}}, Systems: namedSystems(), IDKey: env.IDKey, profiles: env.Profiles},
 		sources: map[string]*Source{}, broken: map[string]bool{},
 		maps: map[string]*Map{}, badMaps: map[string]bool{},
 		origins: map[diag.Pos]r4.Origin{}, codes: map[string]*codeTable{}, failed: map[string]bool{},
@@ -62,12 +65,19 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		return nil, err
 	}
 	for _, m := range mappings {
-		if out := c.mapping(m); out != nil {
-			c.set.Mappings = append(c.set.Mappings, out)
-		} else if m.Resource != nil {
-			c.failed[m.Resource.Value] = true
+		out := c.mapping(m)
+		if out == nil {
+			if m.Resource != nil {
+				c.failed[m.Resource.Value] = true
+			}
+			continue
+		}
+		c.set.Mappings = append(c.set.Mappings, out)
+		for _, v := range m.Views {
+			c.view(out, m, v)
 		}
 	}
+	c.unviewed()
 	if err := c.describe(); err != nil {
 		return nil, err
 	}
@@ -77,6 +87,10 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 	c.references()
 	if diags.HasErrors() {
 		return nil, nil
+	}
+	c.untracked()
+	for _, f := range c.notes {
+		f()
 	}
 	return c.set, nil
 }
@@ -187,6 +201,14 @@ func (c *checker) mapping(m *syntax.Mapping) *Mapping {
 	p := &placer{checker: c, mapping: out, repeats: map[string]int{}}
 	out.Root = p.root(root, m, sc)
 	p.finish()
+	for i, prof := range out.Profiles {
+		if i > 0 && !m.Set.Broken {
+			p.conforms(out.Root, prof)
+		}
+	}
+	if out.From.Removed != nil && out.ID != nil {
+		out.RemovedID = c.removedID(out.ID, out.From)
+	}
 	out.Repeats = p.count
 	slices.Sort(out.References)
 	out.References = slices.Compact(out.References)
@@ -260,6 +282,64 @@ func (c *checker) idDetermined(k *Key, from *Source) {
 	if len(missing) > 0 && len(k.Parts) > 0 {
 		c.diags.Errorf(k.Pos, "id-not-unique", "the id does not depend on key column %s of source %q", strings.Join(missing, ", "), from.Name).
 			WithHint("name it in the key, or declare unique: true")
+	}
+}
+
+// removedID is a mapping's id over the rows of removed, which give no more than
+// the key (rule 30).
+func (c *checker) removedID(id *Key, from *Source) *Key {
+	over := func(e *Expr) *Expr {
+		tokens, _ := scanSQL(e.SQL)
+		for i, t := range tokens {
+			if t.kind != tokenName && t.kind != tokenQuoted || i+1 < len(tokens) && tokens[i+1].text == "." {
+				continue
+			}
+			if findColumn(from.Columns, t.text) != nil && findColumn(from.Removed.Columns, t.text) == nil {
+				c.diags.Errorf(e.at(t.offset), "removed-id", "the id needs column %q, which removed of source %q does not give", t.text, from.Name).
+					WithRelated(from.Removed.Pos, "removed at")
+				return nil
+			}
+		}
+		out := *e
+		out.Source = from.Removed
+		if out.Column != "" {
+			out.Column = findColumn(from.Removed.Columns, e.Column).Name
+		}
+		c.exprs = append(c.exprs, &out)
+		return &out
+	}
+	out := &Key{Pos: id.Pos, Plain: id.Plain}
+	for _, p := range id.Parts {
+		if p.Value != nil {
+			v := *p.Value
+			v.Of = nil
+			if p.Value.Expr != nil {
+				if v.Expr = over(p.Value.Expr); v.Expr == nil {
+					return nil
+				}
+			}
+			for _, e := range p.Value.Of {
+				o := over(e)
+				if o == nil {
+					return nil
+				}
+				v.Of = append(v.Of, o)
+			}
+			p.Value = &v
+		}
+		out.Parts = append(out.Parts, p)
+	}
+	return out
+}
+
+// untracked notes the sources that cannot say what changed (rule 29).
+func (c *checker) untracked() {
+	told := map[*Source]bool{}
+	for _, m := range c.set.Mappings {
+		if m.From.Updated == nil && !told[m.From] {
+			told[m.From] = true
+			c.diags.Warnf(m.From.Pos, "no-updated", "source %q declares no updated; its resources are returned whatever _since says", m.From.Name)
+		}
 	}
 }
 

@@ -142,6 +142,10 @@ func (p *placer) bare(at spot, n *syntax.Node, sc *scope) []*Node {
 		}
 	} else {
 		p.textual(v.Expr, at)
+		for _, l := range caseLiterals(v.Expr.SQL) {
+			pos = v.Expr.at(l.offset)
+			check(l.text, "CASE yields")
+		}
 	}
 	out := p.node(Coded, at, n, nil)
 	out.Value, out.Data = v, true

@@ -20,19 +20,21 @@ func (p *placer) fixedParts(n *Node, at spot, written map[string]syntax.Step, sl
 		return
 	}
 	for _, e := range at.inner.Children() {
-		if p.bySelf(n, at, e) {
-			continue
-		}
 		_, plain := written[e.Base]
 		bySlice := false
 		for name := range sliced {
 			bySlice = bySlice || strings.HasPrefix(name, e.Base+"[")
 		}
+		if !bySlice && p.bySelf(n, at, e) {
+			continue
+		}
 		for _, s := range e.Slices() {
 			if s.Min == 0 || plain || sliced[e.Base+"["+s.Slice+"]"] || strings.HasSuffix(e.Path, "[x]") {
 				continue
 			}
-			if node, ok := p.fixedNode(s, n, at, 0); ok {
+			// A slice of which the profile fixes but the category would say
+			// nothing: only one that is fixed as a whole is written unasked.
+			if node, ok := p.fixedNode(s, n, at, 0); ok && node.Kind == Literal {
 				node.Slice = s.Slice
 				p.addFixed(n, node, tables)
 				bySlice = true

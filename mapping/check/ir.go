@@ -18,12 +18,15 @@ import (
 type Set struct {
 	Sources  []*Source
 	Mappings []*Mapping // sorted by file name
+	Views    []string   // names of the views, sorted
 	// Origins[o] is the place that origin o stands for; Origins[0] is unknown.
 	Origins []diag.Pos
 	// Systems is the table of named systems, by name.
 	Systems map[string]*System
 	// IDKey keys the ids; empty for plain SHA-256.
 	IDKey []byte
+
+	profiles *profiles.Set
 }
 
 // Source is one relation with all that the mapping set declares about it.
@@ -43,8 +46,27 @@ type Source struct {
 	Currency string
 	Zone     *time.Location
 	Dates    []*DateFormat
+	Money    []MoneyFormat // nil for plain decimals
 	Columns  []source.Column
+	// Header says that rows repeat their key, and what becomes of a key whose
+	// rows differ; Order tells them apart.
+	Header Header
+	// Removed yields the keys of rows that are gone, under the same name, with
+	// the instant as Updated; nil where none is declared (rule 30).
+	Removed *Source
 }
+
+// Header is the policy for the rows of one key that differ in what they repeat.
+type Header uint8
+
+// The policies: rows are unique; the run stops; the first row counts; the
+// resource gets a finding.
+const (
+	NoHeader Header = iota
+	HeaderAssert
+	HeaderFirst
+	HeaderWithhold
+)
 
 // Join is the columns by which a child of s finds its row: all of key and, for
 // a source that is a child itself, its order.
@@ -111,7 +133,21 @@ type Map struct {
 	Values  []string // names of the value columns; one "" for an inline map
 	Entries map[string][]string
 	Default *string
-	Missing Missing
+	// DefaultRow is the default by value column, where it is not one text for
+	// all of them.
+	DefaultRow []string
+	Missing    Missing
+}
+
+// Else is the default at a value column; ok is false where there is none.
+func (m *Map) Else(get int) (target string, ok bool) {
+	switch {
+	case m.DefaultRow != nil:
+		return m.DefaultRow[get], true
+	case m.Default != nil:
+		return *m.Default, true
+	}
+	return "", false
 }
 
 // Targets lists the distinct texts that the map can yield, unsorted.
@@ -127,8 +163,8 @@ func (m *Map) Targets(get int) []string {
 	for _, v := range m.Entries {
 		add(v[get])
 	}
-	if m.Default != nil {
-		add(*m.Default)
+	if target, ok := m.Else(get); ok {
+		add(target)
 	}
 	return out
 }
@@ -162,6 +198,20 @@ type Mapping struct {
 	Repeats int
 	// References lists the resource types that the mapping refers to.
 	References []string
+	// RemovedID is ID over the rows of From.Removed; nil where none is.
+	RemovedID *Key
+	// View is the name of the view that this is, "" for the full one; Views
+	// holds one mapping for each view of the set that this one appears in
+	// (rule 33).
+	View  string
+	Views []*Mapping
+}
+
+// Money says that the mapping writes amounts.
+func (m *Mapping) Money() bool {
+	found := false
+	walk(m.Root, func(n *Node) { found = found || n.Type != nil && n.Type.Name() == "Money" })
+	return found
 }
 
 // Kind says what a Node does.
@@ -215,6 +265,7 @@ type Node struct {
 	Named    bool         // Primitive: a system name becomes its URL
 	Zone     *time.Location
 	Dates    []*DateFormat
+	Money    []MoneyFormat
 	Codes    map[string]*r4.Resource // Coded: templates by code
 
 	System       *System // Coding: the constant system
@@ -245,4 +296,5 @@ const (
 	AsParsedBoolean               // text: true, t, yes, y, 1 ...
 	AsInteger                     // an integer, or a decimal without a fraction
 	AsDecimal                     // a decimal in JSON form
+	AsMoney                       // an amount by the money formats
 )

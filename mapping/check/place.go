@@ -283,6 +283,13 @@ func (p *placer) step(at spot, s syntax.Step) (spot, bool) {
 		return out, true
 	}
 	out.inner = out.profile
+	forbidden := func() (spot, bool) {
+		p.diags.Errorf(s.Pos, "forbidden-element", "the profile %s forbids %s", out.profile.Profile.Name, s)
+		return spot{}, false
+	}
+	if out.profile.Max == 0 {
+		return forbidden()
+	}
 	if s.Slice != "" {
 		slice := out.profile.SliceNamed(s.Slice)
 		if slice == nil {
@@ -310,13 +317,15 @@ func (p *placer) step(at spot, s syntax.Step) (spot, bool) {
 				WithHint("allowed: %s", strings.Join(p.allowed(at, e), ", "))
 			return spot{}, false
 		}
-		if len(whole.Types) > 1 {
-			out.inner = p.datatype(e.Type())
+		if len(whole.Types) > 1 && out.profile == whole {
+			// What the profile says of the whole choice, narrowed to this type.
+			if out.inner = whole.As(e.Type().Name()); out.inner == nil {
+				out.inner = p.datatype(e.Type())
+			}
 		}
 	}
 	if out.profile.Max == 0 {
-		p.diags.Errorf(s.Pos, "forbidden-element", "the profile %s forbids %s", out.profile.Profile.Name, s)
-		return spot{}, false
+		return forbidden()
 	}
 	return out, true
 }

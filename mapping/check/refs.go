@@ -98,11 +98,13 @@ func (c *checker) references() {
 				c.diags.Errorf(m.ID.Pos, "id-form", "ids of %s could mean the same row, and have another form", m.Type.Name()).WithRelated(o.ID.Pos, "the other at")
 			}
 		}
-		walk(m.Root, func(n *Node) {
-			if n.Kind == Reference {
-				c.target(n, byType[n.Target])
-			}
-		})
+		for _, v := range append([]*Mapping{m}, m.Views...) {
+			walk(v.Root, func(n *Node) {
+				if n.Kind == Reference {
+					c.target(n, byType[n.Target])
+				}
+			})
+		}
 	}
 }
 

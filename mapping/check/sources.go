@@ -2,10 +2,8 @@ package check
 
 import (
 	"cmp"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"regexp"
 	"slices"
@@ -153,6 +151,14 @@ func (c *checker) resolve(s *syntax.Source, set *syntax.Defaults) (*Source, erro
 	if !c.keys(out, s) {
 		return nil, nil
 	}
+	if s.Header != nil && !c.header(out, s) {
+		return nil, nil
+	}
+	if s.Removed != nil {
+		if ok, err := c.removed(out, s); err != nil || !ok {
+			return nil, err
+		}
+	}
 	c.wrapping(out)
 	if s.Where != nil {
 		if e := c.condition(s.Where, &scope{source: out}); e != nil {
@@ -199,6 +205,23 @@ func (c *checker) settings(out *Source, s *syntax.Source, set *syntax.Defaults) 
 		iso, _ := ParseDateFormat("ISO")
 		out.Dates = []*DateFormat{iso}
 	}
+	amounts := own.Money
+	if len(amounts) == 0 {
+		amounts = set.Money
+	}
+	for _, t := range amounts {
+		f, err := ParseMoneyFormat(t.Value)
+		if err != nil {
+			c.diags.Errorf(t.Pos, "bad-money-format", "%s", err)
+			ok = false
+			continue
+		}
+		out.Money = append(out.Money, f)
+	}
+	if slices.Contains(out.Money, MoneyCents) && len(out.Money) > 1 {
+		c.diags.Errorf(amounts[0].Pos, "bad-money-format", "cents read every number, so that no other format can stand beside")
+		ok = false
+	}
 	if t := cmp.Or(own.Trim, set.Trim); t != nil {
 		if t.Value != "true" && t.Value != "false" {
 			c.diags.Errorf(t.Pos, "not-boolean", "expected true or false")
@@ -229,20 +252,11 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 		out.Relation.Table, at = s.Table.Value, s.Table.Pos
 	case s.SQL != nil:
 		at = s.SQL.Pos
-		sqlText = s.SQL.Value
-		if strings.HasSuffix(sqlText, ".sql") && !strings.ContainsAny(sqlText, " \n\t") {
-			name, text, err := c.sqlFile(sqlText)
-			switch {
-			case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
-				c.diags.Errorf(at, "unknown-file", "file %q is not in the mapping set", sqlText)
-				return false, nil
-			case err != nil:
-				return false, err
-			}
-			sqlFile, sqlText = name, text
+		var ok bool
+		var err error
+		if sqlFile, sqlText, ok, err = c.query(s.SQL); !ok {
+			return false, err
 		}
-		sqlText = strings.TrimRight(sqlText, " \t\r\n")
-		sqlText = strings.TrimSuffix(sqlText, ";")
 		out.Relation.SQL = sqlText
 	default:
 		if !c.unpivot(out, s) {
@@ -260,6 +274,103 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 	}
 	out.Columns = columns
 	return true, nil
+}
+
+// query reads the SQL of a source, written in place or in a file of its own.
+func (c *checker) query(t *syntax.Text) (file, text string, ok bool, err error) {
+	text = t.Value
+	if strings.HasSuffix(text, ".sql") && !strings.ContainsAny(text, " \n\t") {
+		file, text, err = c.sqlFile(text)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+			c.diags.Errorf(t.Pos, "unknown-file", "file %q is not in the mapping set", t.Value)
+			return "", "", false, nil
+		case err != nil:
+			return "", "", false, err
+		}
+	}
+	return file, strings.TrimSuffix(strings.TrimRight(text, " \t\r\n"), ";"), true, nil
+}
+
+// removed resolves the source of the keys of rows that are gone (rule 30).
+func (c *checker) removed(out *Source, s *syntax.Source) (bool, error) {
+	if out.Parent != nil {
+		c.diags.Errorf(s.Removed.Pos, "removed-of-child", "source %q has a parent; removed belongs to a source with a key of its own", out.Name)
+		return false, nil
+	}
+	file, text, ok, err := c.query(s.Removed)
+	if !ok {
+		return false, err
+	}
+	gone := &Source{Name: out.Name, Pos: s.Removed.Pos, Relation: &source.Relation{Name: out.Name, SQL: text}, Zone: out.Zone}
+	columns, err := c.env.Warehouse.Columns(c.ctx, gone.Relation)
+	var bad *source.SQLError
+	if errors.As(err, &bad) {
+		c.relationError(gone, &syntax.Source{SQL: s.Removed}, s.Removed.Pos, file, text, bad)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the removed rows of source %q: %w", out.Name, err)
+	}
+	gone.Columns = columns
+	ok = true
+	for _, k := range out.Key {
+		col := findColumn(columns, k.Name)
+		switch {
+		case col == nil:
+			c.diags.Errorf(s.Removed.Pos, "unknown-column", "removed of source %q gives no column %q, a part of the key", out.Name, k.Name)
+			ok = false
+			continue
+		case !sameKeyKind(col.Type.Kind, k.Type.Kind):
+			c.diags.Errorf(s.Removed.Pos, "key-type", "column %q of removed is %s, in source %q it is %s", col.Name, typeName(col.Type), out.Name, typeName(k.Type))
+			ok = false
+		}
+		gone.Key = append(gone.Key, source.KeyColumn{Name: col.Name, Type: col.Type})
+	}
+	at := findColumn(columns, "removed_at")
+	switch {
+	case at == nil:
+		c.diags.Errorf(s.Removed.Pos, "unknown-column", "removed of source %q gives no column %q", out.Name, "removed_at")
+		return false, nil
+	case at.Type.Kind == source.KindTimestamp && out.Zone == nil:
+		c.diags.Errorf(s.Removed.Pos, "no-timezone", "column %q is a timestamp without a zone; declare timezone", at.Name)
+		return false, nil
+	case at.Type.Kind != source.KindTimestamp && at.Type.Kind != source.KindInstant && at.Type.Kind != source.KindDate:
+		c.diags.Errorf(s.Removed.Pos, "updated-type", "removed_at is a timestamp or date, this is %s", typeName(at.Type))
+		return false, nil
+	}
+	gone.Updated = &source.KeyColumn{Name: at.Name, Type: at.Type}
+	if out.Patient != nil {
+		if col := findColumn(columns, out.Patient.Name); col != nil {
+			gone.Patient = &source.KeyColumn{Name: col.Name, Type: col.Type}
+		}
+	}
+	out.Removed = gone
+	return ok, nil
+}
+
+// header resolves the policy for rows that repeat their key.
+func (c *checker) header(out *Source, s *syntax.Source) bool {
+	switch s.Header.Value {
+	case "assert":
+		out.Header = HeaderAssert
+	case "first":
+		out.Header = HeaderFirst
+	case "withhold":
+		out.Header = HeaderWithhold
+	default:
+		c.diags.Errorf(s.Header.Pos, "unknown-policy", "header takes assert, first or withhold, not %q", s.Header.Value)
+		return false
+	}
+	if out.Parent != nil {
+		c.diags.Errorf(s.Header.Pos, "header-of-child", "source %q has a parent; header belongs to a source with a key of its own", out.Name)
+		return false
+	}
+	if len(out.Order) == 0 && !s.Broken {
+		c.diags.Errorf(s.Header.Pos, "missing-key", "source %q has no order: the columns that say which row of a header is the first", out.Name)
+		return false
+	}
+	return true
 }
 
 // sqlFile reads name.sql, or name.dialect.sql where that stands beside it.
@@ -578,10 +689,11 @@ func (c *checker) codeMap(m *syntax.Map) {
 		}
 		out.Entries[key] = []string{e.Value.Value}
 	}
-	if m.CSV != nil && !c.csvMap(out, m) {
+	file := cmp.Or(m.CSV, m.XLSX, m.ConceptMap)
+	if file != nil && !c.fileMap(out, m) {
 		ok = false
 	}
-	if m.CSV == nil && len(m.Entries) == 0 {
+	if file == nil && len(m.Entries) == 0 {
 		c.diags.Errorf(m.Pos, "empty-map", "map %q has no entries", m.Name.Value)
 		ok = false
 	}
@@ -594,82 +706,4 @@ func (c *checker) codeMap(m *syntax.Map) {
 		return
 	}
 	c.maps[name] = out
-}
-
-// maxMapKeys bounds a map's size.
-const maxMapKeys = 1_000_000
-
-func (c *checker) csvMap(out *Map, m *syntax.Map) bool {
-	f, err := c.files.Open(m.CSV.Value)
-	if err != nil {
-		c.diags.Errorf(m.CSV.Pos, "unknown-file", "file %q is not in the mapping set", m.CSV.Value)
-		return false
-	}
-	defer func() { _ = f.Close() }()
-	if len(m.Key) == 0 || len(m.Value) == 0 {
-		c.diags.Errorf(m.Pos, "missing-key", "map %q needs key and value: columns of its file", m.Name.Value)
-		return false
-	}
-	r := csv.NewReader(f)
-	header, err := r.Read()
-	if err != nil {
-		c.diags.Errorf(m.CSV.Pos, "bad-csv", "file %q has no header line", m.CSV.Value)
-		return false
-	}
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	find := func(list []*syntax.Text) []int {
-		var at []int
-		for _, t := range list {
-			i := slices.IndexFunc(header, func(h string) bool { return strings.EqualFold(strings.TrimSpace(h), t.Value) })
-			if i < 0 {
-				c.diags.Errorf(t.Pos, "unknown-column", "column %q is not in file %q", t.Value, m.CSV.Value).WithHint("%s", diag.DidYouMean(t.Value, header))
-				return nil
-			}
-			at = append(at, i)
-		}
-		return at
-	}
-	keys, values := find(m.Key), find(m.Value)
-	if keys == nil || values == nil {
-		return false
-	}
-	out.Keys, out.Values = len(keys), nil
-	for _, t := range m.Value {
-		out.Values = append(out.Values, t.Value)
-	}
-	for {
-		row, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return true
-		}
-		line, _ := r.FieldPos(0)
-		at := diag.Pos{File: m.CSV.Value, Line: line}
-		if err != nil {
-			var bad *csv.ParseError
-			if errors.As(err, &bad) {
-				at.Line, at.Column = bad.Line, bad.Column
-				c.diags.Errorf(at, "bad-csv", "%s", strings.ToLower(bad.Err.Error()))
-				return false
-			}
-			c.diags.Errorf(m.CSV.Pos, "bad-csv", "file %q cannot be read", m.CSV.Value)
-			return false
-		}
-		var parts, targets []string
-		for _, i := range keys {
-			parts = append(parts, strings.TrimSpace(row[i]))
-		}
-		for _, i := range values {
-			targets = append(targets, strings.TrimSpace(row[i]))
-		}
-		key := strings.Join(parts, "\x00")
-		if old, twice := out.Entries[key]; twice && !slices.Equal(old, targets) {
-			c.diags.Errorf(at, "duplicate-key", "the key stands twice in file %q with different values", m.CSV.Value)
-			return false
-		}
-		out.Entries[key] = targets
-		if len(out.Entries) > maxMapKeys {
-			c.diags.Errorf(m.CSV.Pos, "too-large", "file %q has more than %d keys", m.CSV.Value, maxMapKeys)
-			return false
-		}
-	}
 }

@@ -187,6 +187,36 @@ func mentions(tokens []token) (names, *sqlFault) {
 	return n, nil
 }
 
+// caseLiterals lists the texts that an expression yields where it is one plain
+// CASE: what stands alone behind THEN and ELSE, without its quotes. Codes among
+// them can be judged before a row is read.
+func caseLiterals(sql string) []token {
+	tokens, fault := scanSQL(sql)
+	if fault != nil || len(tokens) < 2 || !isKeyword(tokens[0], "case") || !isKeyword(tokens[len(tokens)-1], "end") {
+		return nil
+	}
+	var out []token
+	for i, t := range tokens[1 : len(tokens)-1] {
+		i++
+		switch {
+		case isKeyword(t, "case"):
+			return nil // a CASE inside: whose literals are whose is not plain
+		case t.kind != tokenString || !strings.HasPrefix(t.text, "'"):
+		case !isKeyword(tokens[i-1], "then") && !isKeyword(tokens[i-1], "else"):
+		case isKeyword(tokens[i+1], "when") || isKeyword(tokens[i+1], "else") || isKeyword(tokens[i+1], "end"):
+			t.text = strings.ReplaceAll(t.text[1:len(t.text)-1], "''", "'")
+			if t.text != "" {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+func isKeyword(t token, word string) bool {
+	return t.kind == tokenName && strings.EqualFold(t.text, word)
+}
+
 // QuoteName writes an identifier so that every engine takes it as it is.
 func QuoteName(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`

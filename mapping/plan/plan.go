@@ -52,15 +52,27 @@ type Stream struct {
 	index map[string]int
 }
 
+// Options change how a pass is planned.
+type Options struct {
+	// KeepWhere reads every row of the source, the condition of a mapping as a
+	// column beside it: for those who must see the rows that no mapping takes.
+	KeepWhere bool
+}
+
 // Of makes the pass over mappings, which share their source.
-func Of(mappings []*check.Mapping) *Pass {
+func Of(mappings []*check.Mapping) *Pass { return With(mappings, Options{}) }
+
+// With is Of with options.
+func With(mappings []*check.Mapping, o Options) *Pass {
 	p := &Pass{From: mappings[0].From, Mappings: mappings, Slots: map[*check.Expr]Slot{}}
+	// Rows of one header must all be seen to be held against each other.
+	keep := o.KeepWhere || p.From.Header != check.NoHeader
 	root := p.stream(p.From)
 	for _, m := range mappings {
 		switch {
 		case m.Where == nil:
 			p.Where = append(p.Where, noSlot)
-		case len(mappings) == 1:
+		case len(mappings) == 1 && !keep:
 			p.Where = append(p.Where, noSlot)
 			p.Streams[root].Query.Where = append(p.Streams[root].Query.Where, source.Expr{SQL: m.Where.SQL})
 			p.Narrowed = true
@@ -87,7 +99,8 @@ func (p *Pass) stream(s *check.Source) int {
 	if s.Parent != nil {
 		st.Parent = p.stream(s.Parent)
 	}
-	st.Query = source.Query{From: s.Relation, Key: s.Key, Order: s.Order}
+	// Rows with a NULL key part come, so that they are counted (rule 20).
+	st.Query = source.Query{From: s.Relation, Key: s.Key, Order: s.Order, NullKeys: true}
 	for _, w := range s.Where {
 		st.Query.Where = append(st.Query.Where, source.Expr{SQL: w.SQL})
 	}
@@ -177,7 +190,8 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	if p.From.Patient != nil {
 		root.Narrow.Patient = *p.From.Patient
 		root.Narrow.Patients, root.Narrow.PatientAfter, root.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
-		byPatient = limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil
+		root.Narrow.PatientNull = limits.PatientNull
+		byPatient = patients(limits)
 	}
 	byTime := false
 	if p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero()) {
@@ -193,7 +207,7 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	for i, st := range p.Streams[1:] {
 		q := st.Query
 		direct := false
-		if byPatient {
+		if byPatient && !limits.PatientNull {
 			if col := p.ownPatient(st.Source); col != nil {
 				direct = true
 				q.Narrow.Patient = *col
@@ -201,9 +215,43 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 			}
 		}
 		if byTime || byPatient && !direct || p.Narrowed && !direct {
-			q.Parent = &root
+			// Rows without a key have no parent; Nulls tells them.
+			q.Parent, q.NullKeys = &root, false
 		}
 		out[i+1] = &q
+	}
+	return out
+}
+
+func patients(limits source.Narrow) bool {
+	return limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull
+}
+
+// Nulls gives, by stream, the queries that yield one row for each row without
+// a full key that the queries of Narrow leave out because they ask for the
+// parent; nil where nothing is left out. A run that is narrowed to patients or
+// to a time leaves them to the run without.
+func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
+	byPatient := p.From.Patient != nil && patients(limits)
+	byTime := p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero())
+	if byTime || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
+		return nil
+	}
+	out := make([]*source.Query, len(p.Streams))
+	for i, st := range p.Streams[1:] {
+		q := &source.Query{From: st.Source.Relation, Columns: []source.Expr{{SQL: "1"}}}
+		q.Where = append(q.Where, st.Query.Where...)
+		null := make([]string, len(st.Source.Key))
+		for k, col := range st.Source.Key {
+			null[k] = check.QuoteName(st.Source.Name) + "." + check.QuoteName(col.Name) + " IS NULL"
+		}
+		q.Where = append(q.Where, source.Expr{SQL: strings.Join(null, " OR ")})
+		if byPatient {
+			if col := p.ownPatient(st.Source); col != nil {
+				q.Narrow.Patient, q.Narrow.PatientNull = *col, true
+			}
+		}
+		out[i+1] = q
 	}
 	return out
 }

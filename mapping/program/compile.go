@@ -32,6 +32,7 @@ type compiled struct {
 type unit struct {
 	mapping  *check.Mapping
 	typ      string
+	view     string
 	pos      diag.Pos
 	where    plan.Slot
 	id       key
@@ -67,6 +68,7 @@ type op struct {
 	template *r4.Resource
 	value    value
 	coerce   check.Coerce
+	money    []check.MoneyFormat
 	zone     *time.Location
 	dates    []*check.DateFormat
 	codes    map[string]*r4.Resource
@@ -107,7 +109,7 @@ type mapTable struct {
 	index    int
 	name     string
 	targets  map[string][][]byte
-	fallback []byte
+	fallback [][]byte // by value column
 	hasElse  bool
 	missing  check.Missing
 }
@@ -156,7 +158,7 @@ func compilePass(set *check.Set, pass *plan.Pass) *compiled {
 	}
 	c.count.absent, c.count.assumed = map[string]int{}, map[string]int{}
 	for i, m := range pass.Mappings {
-		u := &unit{mapping: m, typ: m.Type.Name(), pos: m.Pos, where: pass.Where[i], tracked: m.From.Updated != nil, rowLimit: childRows}
+		u := &unit{mapping: m, typ: m.Type.Name(), view: m.View, pos: m.Pos, where: pass.Where[i], tracked: m.From.Updated != nil, rowLimit: childRows}
 		if reachOf(m) == Roster {
 			u.roster, u.rowLimit = true, rosterRows
 		}
@@ -203,8 +205,10 @@ func (c *compiler) table(m *check.Map) *mapTable {
 		}
 		t.targets[k] = row
 	}
-	if m.Default != nil {
-		t.fallback, t.hasElse = []byte(*m.Default), true
+	for i := range m.Values {
+		if target, ok := m.Else(i); ok {
+			t.fallback, t.hasElse = append(t.fallback, []byte(target)), true
+		}
 	}
 	c.maps[m] = t
 	c.out.maps = append(c.out.maps, t)
@@ -254,7 +258,7 @@ func (c *compiler) op(n *check.Node) op {
 		kind: n.Kind, data: n.Data, named: n.Named, raw: n.Raw,
 		element: n.Element, typ: n.Type, origin: n.Origin, path: n.Path,
 		each: -1, where: c.slot(n.EachWhere), when: c.slot(n.When), key: c.parts(n.Key), repeat: c.repeat(n.Repeat), slice: n.Slice,
-		template: n.Template, value: c.value(n.Value), coerce: n.Coerce, zone: n.Zone, dates: n.Dates, codes: n.Codes,
+		template: n.Template, value: c.value(n.Value), coerce: n.Coerce, money: n.Money, zone: n.Zone, dates: n.Dates, codes: n.Codes,
 		systemOf: c.value(n.SystemOf), ref: c.key(n.RefKey), link: c.repeat(n.LinkRepeat), linkSlice: n.LinkSlice,
 	}
 	if n.Each != nil {

@@ -6,6 +6,9 @@ package program
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -44,6 +47,10 @@ func New(set *check.Set) *Program {
 	return p
 }
 
+// Proof is the proof report of the set: for each demand of each profile in use,
+// whether it is proved, checked per resource, or undecidable.
+func (p *Program) Proof() *check.Proof { return check.Prove(p.set) }
+
 // Reach says whose data a resource type holds.
 type Reach uint8
 
@@ -69,10 +76,40 @@ type Type struct {
 }
 
 // Types lists the resource types, sorted by name.
-func (p *Program) Types() []Type {
+func (p *Program) Types() []Type { return types(p.set.Mappings) }
+
+// Views lists the names of the views beside the full one, sorted (rule 33).
+func (p *Program) Views() []string { return slices.Clone(p.set.Views) }
+
+// TypesOf lists the resource types of a view, sorted by name; "" is the full
+// view.
+func (p *Program) TypesOf(view string) []Type {
+	var mappings []*check.Mapping
+	for _, m := range p.set.Mappings {
+		if v := viewOf(m, view); v != nil {
+			mappings = append(mappings, v)
+		}
+	}
+	return types(mappings)
+}
+
+// viewOf is a mapping in a view; nil where it is left out of it.
+func viewOf(m *check.Mapping, view string) *check.Mapping {
+	if view == "" {
+		return m
+	}
+	for _, v := range m.Views {
+		if v.View == view {
+			return v
+		}
+	}
+	return nil
+}
+
+func types(mappings []*check.Mapping) []Type {
 	byName := map[string]*Type{}
 	var out []*Type
-	for _, m := range p.set.Mappings {
+	for _, m := range mappings {
 		name := m.Type.Name()
 		t := byName[name]
 		if t == nil {
@@ -89,12 +126,12 @@ func (p *Program) Types() []Type {
 		t.Tracked = t.Tracked && m.From.Updated != nil
 	}
 	slices.SortFunc(out, func(a, b *Type) int { return cmp.Compare(a.Name, b.Name) })
-	types := make([]Type, 0, len(out))
+	list := make([]Type, 0, len(out))
 	for _, t := range out {
 		slices.Sort(t.Profiles)
-		types = append(types, *t)
+		list = append(list, *t)
 	}
-	return types
+	return list
 }
 
 func reachOf(m *check.Mapping) Reach {
@@ -139,19 +176,30 @@ type Request struct {
 	// AsOf, where not zero, cuts at updated <= AsOf (a run resumed on a later
 	// snapshot) and is written as transaction time.
 	AsOf time.Time `json:"as_of,omitzero"`
+	// Unowned asks for the rows without a patient alone, which no part of a
+	// split holds.
+	Unowned bool `json:"unowned,omitempty"`
+	// Views, where not nil, lists the views wanted, "" the full one; nil means
+	// that one alone. All are made in one pass.
+	Views []string `json:"views,omitempty"`
+	// Deletions asks, beside Since, for what is gone since then (rule 30).
+	Deletions bool `json:"deletions,omitempty"`
+
+	lenient bool        // count rows that repeat a key, in place of stopping
+	sources *sourceData // where such rows are counted by source
 }
+
+// deletions says that the run tells what is gone.
+func (r *Request) deletions() bool { return r.Deletions && !r.Since.IsZero() }
 
 // limits is the part of a request that narrows queries.
 func (r *Request) limits() source.Narrow {
-	n := source.Narrow{PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until}
+	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until}
 	if !r.AsOf.IsZero() && (n.Until.IsZero() || r.AsOf.Before(n.Until)) {
 		n.Until, n.UntilInclusive = r.AsOf, true
 	}
 	return n
 }
-
-// somePatients says that the request leaves patients out by name.
-func (r *Request) somePatients() bool { return r.Patients != nil || r.Roster != "" }
 
 // wanted lists the mappings of a pass that a request asks for.
 func (p *Program) wanted(pass int, r *Request) []*check.Mapping {
@@ -163,7 +211,15 @@ func (p *Program) wanted(pass int, r *Request) []*check.Mapping {
 		if reachOf(m) == Roster && r.Roster == "" && r.Patients != nil {
 			continue
 		}
-		out = append(out, m)
+		if r.Views == nil {
+			out = append(out, m)
+			continue
+		}
+		for _, name := range r.Views {
+			if v := viewOf(m, name); v != nil {
+				out = append(out, v)
+			}
+		}
 	}
 	return out
 }
@@ -184,6 +240,12 @@ type Emitted struct {
 	Findings []profiles.Finding
 	Updated  time.Time
 	Tracked  bool
+	// View is the view that the resource is made for, "" for the full one.
+	View string
+	// Deleted says that the resource Type/ID is no more; Resource is nil and
+	// Updated the instant as of which it is gone. It comes only where the
+	// request asks for Deletions.
+	Deleted bool
 }
 
 // Emit takes each resource in turn. An error stops the run.
@@ -201,15 +263,54 @@ type Report struct {
 	Assumed map[string]int64 `json:"assumed,omitempty"`
 	// Unmapped counts keys that a map does not hold, by map; never the keys.
 	Unmapped map[string]int64 `json:"unmapped,omitempty"`
+	// UnmappedKeys counts those keys one by one, by map, the first
+	// maxUnmappedKeys of each. They come from rows: they belong into the run's
+	// report file and never into a log.
+	UnmappedKeys map[string]KeyCounts `json:"unmapped_keys,omitempty"`
+	// Headers counts the keys whose rows differ in what they repeat, by source.
+	Headers map[string]int64 `json:"headers,omitempty"`
+	// Deleted counts the deletions told, by resource type.
+	Deleted map[string]int64 `json:"deleted,omitempty"`
+}
+
+// KeyCounts counts keys of rows. It prints as [redacted] everywhere but in
+// JSON. Parts of a key are joined by |.
+type KeyCounts map[string]int64
+
+// Format prints no key.
+func (KeyCounts) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+
+// LogValue logs no key.
+func (KeyCounts) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// maxUnmappedKeys bounds the keys listed for one map.
+const maxUnmappedKeys = 1000
+
+func (r *Report) addKey(name, key string, n int64) {
+	if r.UnmappedKeys == nil {
+		r.UnmappedKeys = map[string]KeyCounts{}
+	}
+	keys := r.UnmappedKeys[name]
+	if keys == nil {
+		keys = KeyCounts{}
+		r.UnmappedKeys[name] = keys
+	}
+	if _, ok := keys[key]; ok || len(keys) < maxUnmappedKeys {
+		keys[key] += n
+	}
+}
+
+func newReport() *Report {
+	return &Report{
+		Resources: map[string]int64{}, Skipped: map[string]int64{}, Absent: map[string]int64{},
+		Assumed: map[string]int64{}, Unmapped: map[string]int64{}, Headers: map[string]int64{}, Deleted: map[string]int64{},
+	}
 }
 
 // Run reads the rows of r and emits the resources they make. The report covers
 // what was emitted before an error, too.
 func (p *Program) Run(ctx context.Context, snap source.Snapshot, r Request, emit Emit) (*Report, error) {
-	report := &Report{
-		Resources: map[string]int64{}, Skipped: map[string]int64{}, Absent: map[string]int64{},
-		Assumed: map[string]int64{}, Unmapped: map[string]int64{},
-	}
+	report := newReport()
 	for i := range p.passes {
 		if r.Pass != 0 && r.Pass != i+1 {
 			continue
@@ -218,7 +319,7 @@ func (p *Program) Run(ctx context.Context, snap source.Snapshot, r Request, emit
 		if len(mappings) == 0 {
 			continue
 		}
-		if err := p.runPass(ctx, snap, &r, p.compile(mappings), emit, report); err != nil {
+		if err := p.runPass(ctx, snap, &r, p.compileWith(mappings, plan.Options{KeepWhere: r.lenient || r.deletions()}), emit, report); err != nil {
 			return report, err
 		}
 	}
@@ -235,13 +336,20 @@ func (p *Program) Position(o r4.Origin) diag.Pos {
 
 // compile makes, or finds, the code of a pass over mappings.
 func (p *Program) compile(mappings []*check.Mapping) *compiled {
+	return p.compileWith(mappings, plan.Options{})
+}
+
+func (p *Program) compileWith(mappings []*check.Mapping, o plan.Options) *compiled {
 	key := ""
+	if o.KeepWhere {
+		key = "\x00"
+	}
 	for _, m := range mappings {
-		key += m.Name + "\x00"
+		key += m.Name + "\x00" + m.View + "\x00"
 	}
 	if c, ok := p.compiled.Load(key); ok {
 		return c.(*compiled)
 	}
-	c, _ := p.compiled.LoadOrStore(key, compilePass(p.set, plan.Of(mappings)))
+	c, _ := p.compiled.LoadOrStore(key, compilePass(p.set, plan.With(mappings, o)))
 	return c.(*compiled)
 }

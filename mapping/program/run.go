@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash"
 	"hash/maphash"
+	"strings"
 	"time"
 
+	"remit/mapping/check"
 	"remit/mapping/plan"
 	"remit/profiles"
 	"remit/profiles/r4"
@@ -26,25 +28,35 @@ type runner struct {
 
 	rows    int64
 	row     source.Row // of the parent
-	root    source.RowStream
-	last    [][]byte // key of the previous parent row
-	streams []*stream
-	unit    *unit
-	err     error
+	ahead   bool       // the root's stream stands on a row not yet taken
+	head    headRow
+	lenient bool
+	// nullKeys and twice count rows of the parent that were passed over.
+	nullKeys, twice int64
+	failed          *plan.Stream // whose stream ended in an error
+	taken           []takenID
+	gone            []int
+	root            source.RowStream
+	last            [][]byte // key of the previous parent row
+	streams         []*stream
+	unit            *unit
+	err             error
 
-	res         r4.Resource
-	repeats     []repeatTable
-	memos       []memo
-	unmapped    []int64
-	absent      []int64
-	assumed     []int64
-	findings    []profiles.Finding
-	absentLog   []int
-	assumedLog  []int
-	id          []byte
-	lastUpdated []byte
-	updated     time.Time
-	lastNull    bool
+	res      r4.Resource
+	repeats  []repeatTable
+	memos    []memo
+	unmapped []int64
+	// unmappedKeys counts each key that a map does not hold, by map.
+	unmappedKeys []map[string]int64
+	absent       []int64
+	assumed      []int64
+	findings     []profiles.Finding
+	absentLog    []int
+	assumedLog   []int
+	id           []byte
+	lastUpdated  []byte
+	updated      time.Time
+	lastNull     bool
 
 	hash hash.Hash
 	seed maphash.Seed
@@ -62,7 +74,12 @@ type stream struct {
 	rows source.RowStream
 	next source.Row // nil at the end
 	last [][]byte   // key and order of the previous row
-	seen int64
+	// lastNull tells which parts of that order are NULL.
+	lastNull    []bool
+	seen, keyed int64
+	// nullKeys, orphans and twice count rows that were passed over.
+	nullKeys, orphans, twice int64
+	lenient                  bool // pass over a row that repeats a key
 
 	cols  int
 	n     int
@@ -111,7 +128,7 @@ func (r *runner) children(st *stream) (lo, hi int) {
 func newRunner(c *compiled, report *Report) *runner {
 	r := &runner{
 		c: c, report: report, seed: maphash.MakeSeed(),
-		repeats: make([]repeatTable, c.repeats), memos: make([]memo, c.memos), unmapped: make([]int64, len(c.maps)),
+		repeats: make([]repeatTable, c.repeats), memos: make([]memo, c.memos), unmapped: make([]int64, len(c.maps)), unmappedKeys: make([]map[string]int64, len(c.maps)),
 		absent: make([]int64, len(c.absent)), assumed: make([]int64, len(c.assumed)), hash: sha256.New(),
 	}
 	if len(c.idKey) > 0 {
@@ -125,7 +142,7 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := newRunner(c, report)
-	r.emit, r.request, r.base = emit, req, snap.Loaded()
+	r.emit, r.request, r.base, r.lenient = emit, req, snap.Loaded(), req.lenient
 	if r.base.IsZero() {
 		r.base = snap.AsOf()
 		if !req.AsOf.IsZero() {
@@ -133,27 +150,64 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 		}
 	}
 	defer r.account()
-	queries := c.plan.Narrow(req.limits())
+	limits := req.limits()
+	queries := c.plan.Narrow(limits)
 	if r.root, err = snap.Stream(ctx, queries[0]); err != nil {
-		return fmt.Errorf("open source %q: %w", c.plan.From.Name, err)
+		return r.fault(ctx, snap, c.plan.Streams[0], queries[0], fmt.Errorf("open source %q: %w", c.plan.From.Name, err))
 	}
 	defer func() { _ = r.root.Close() }()
 	r.streams = make([]*stream, len(queries))
 	for i, st := range c.plan.Streams[1:] {
-		s := &stream{plan: st, name: st.Source.Name, cols: len(st.Query.Columns), cur: -1}
+		s := &stream{plan: st, name: st.Source.Name, cols: len(st.Query.Columns), cur: -1, lenient: r.lenient}
 		if st.Parent > 0 {
 			s.parent = r.streams[st.Parent]
 		}
 		r.streams[i+1] = s
 		if s.rows, err = snap.Stream(ctx, queries[i+1]); err != nil {
-			return fmt.Errorf("open source %q: %w", s.name, err)
+			return r.fault(ctx, snap, st, queries[i+1], fmt.Errorf("open source %q: %w", s.name, err))
 		}
 		defer func() { _ = s.rows.Close() }()
 		if err := s.advance(); err != nil {
-			return err
+			return r.fault(ctx, snap, st, queries[i+1], err)
 		}
 	}
-	return r.merge(ctx)
+	if err := r.merge(ctx); err != nil {
+		for i, st := range c.plan.Streams {
+			if r.failed == st {
+				return r.fault(ctx, snap, st, queries[i], err)
+			}
+		}
+		return err
+	}
+	if err := r.nulls(ctx, snap, c.plan.Nulls(limits)); err != nil {
+		return err
+	}
+	if req.deletions() && c.plan.From.Removed != nil {
+		return r.removed(ctx, snap, limits)
+	}
+	return nil
+}
+
+// nulls counts the rows without a full key that the streams leave out.
+func (r *runner) nulls(ctx context.Context, snap source.Snapshot, queries []*source.Query) error {
+	for i, q := range queries {
+		if q == nil {
+			continue
+		}
+		rows, err := snap.Stream(ctx, q)
+		if err != nil {
+			return fmt.Errorf("count the rows of source %q without a key: %w", r.streams[i].name, err)
+		}
+		for rows.Next() {
+			r.streams[i].nullKeys++
+		}
+		err = rows.Err()
+		_ = rows.Close() // the error of the rows counts
+		if err != nil {
+			return fmt.Errorf("count the rows of source %q without a key: %w", r.streams[i].name, err)
+		}
+	}
+	return nil
 }
 
 // rowsPerCheck is how many parent rows pass between looks at the context.
@@ -162,18 +216,19 @@ const rowsPerCheck = 256
 func (r *runner) merge(ctx context.Context) error {
 	root := r.c.plan.Streams[0]
 	r.last = make([][]byte, len(root.Key))
-	for r.root.Next() {
+	for {
 		if r.rows%rowsPerCheck == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r.rows++
-		r.report.Rows++
-		r.row = r.root.Row()
-		if err := r.inOrder(root); err != nil {
-			return err
+		if ok, err := r.parent(root); err != nil || !ok {
+			if err != nil {
+				return err
+			}
+			break
 		}
 		for _, s := range r.streams[1:] {
 			if err := r.load(root, s); err != nil {
+				r.failed = s.plan
 				return err
 			}
 		}
@@ -182,16 +237,12 @@ func (r *runner) merge(ctx context.Context) error {
 				r.nest(s)
 			}
 		}
-		for _, u := range r.c.mappings {
-			if !u.where.None() && !r.isTrue(u.where) {
-				continue
-			}
-			if err := r.build(u); err != nil {
-				return err
-			}
+		if err := r.resources(); err != nil {
+			return err
 		}
 	}
 	if err := r.root.Err(); err != nil {
+		r.failed = root
 		return fmt.Errorf("read source %q: %w", r.c.plan.From.Name, err)
 	}
 	if ctx.Err() != nil {
@@ -201,6 +252,7 @@ func (r *runner) merge(ctx context.Context) error {
 		for s.next != nil {
 			r.orphan(s)
 			if err := s.advance(); err != nil {
+				r.failed = s.plan
 				return err
 			}
 		}
@@ -208,8 +260,72 @@ func (r *runner) merge(ctx context.Context) error {
 	return nil
 }
 
-// inOrder stops on a parent key that does not strictly increase (rule 20).
-func (r *runner) inOrder(root *plan.Stream) error {
+// resources makes what the mappings make of the rows at hand.
+func (r *runner) resources() error {
+	deletions := r.request.deletions()
+	r.taken, r.gone = r.taken[:0], r.gone[:0]
+	for i, u := range r.c.mappings {
+		if !u.where.None() && !r.isTrue(u.where) {
+			if deletions {
+				r.gone = append(r.gone, i)
+			}
+			continue
+		}
+		if err := r.build(u); err != nil {
+			return err
+		}
+		if deletions {
+			r.take(u)
+		}
+	}
+	for _, i := range r.gone {
+		if err := r.vanished(r.c.mappings[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parent moves to the next row of the pass's source that has a key; ok is false
+// at the end.
+func (r *runner) parent(root *plan.Stream) (ok bool, err error) {
+	for r.ahead || r.root.Next() {
+		r.ahead = false
+		r.rows++
+		r.report.Rows++
+		r.row = r.root.Row()
+		if hasNull(r.row, root.Key) {
+			r.nullKeys++
+			continue
+		}
+		order := r.inOrder(root)
+		if r.rows-r.nullKeys > 1 && order >= 0 {
+			if order == 0 && r.lenient {
+				r.twice++
+				continue
+			}
+			return false, &OrderError{Source: r.c.plan.From.Name, Row: r.rows, Twice: order == 0}
+		}
+		if r.c.plan.From.Header != check.NoHeader {
+			return true, r.header(root)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func hasNull(row source.Row, columns []int) bool {
+	for _, c := range columns {
+		if row[c].IsNull() {
+			return true
+		}
+	}
+	return false
+}
+
+// inOrder compares the key of the row before with that of the row at hand, and
+// remembers the latter: a parent key must strictly increase (rule 20).
+func (r *runner) inOrder(root *plan.Stream) int {
 	order := 0
 	for i, col := range root.Key {
 		text := r.row[col].Bytes()
@@ -218,10 +334,7 @@ func (r *runner) inOrder(root *plan.Stream) error {
 		}
 		r.last[i] = append(r.last[i][:0], text...)
 	}
-	if r.rows > 1 && order >= 0 {
-		return r.disorder(r.c.plan.From.Name, r.rows, order)
-	}
-	return nil
+	return order
 }
 
 // OrderError says that a source's rows are out of order or its key is not
@@ -237,10 +350,6 @@ func (e *OrderError) Error() string {
 		return fmt.Sprintf("source %q: row %d repeats the key of the row before; key and order must tell rows apart [child-key]", e.Source, e.Row)
 	}
 	return fmt.Sprintf("source %q: row %d is out of order; the warehouse must sort by the key, text by its bytes", e.Source, e.Row)
-}
-
-func (r *runner) disorder(name string, row int64, order int) error {
-	return &OrderError{Source: name, Row: row, Twice: order == 0}
 }
 
 // compareKey compares two key parts: integers by value, all else by bytes.
@@ -270,45 +379,73 @@ func compareIntegers(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// advance moves the lookahead on, and asserts its order.
+// advance moves the lookahead on to the next row that has a key, and asserts
+// its order.
 func (s *stream) advance() error {
-	if !s.rows.Next() {
-		s.next = nil
-		if err := s.rows.Err(); err != nil {
-			return fmt.Errorf("read source %q: %w", s.name, err)
+	for s.rows.Next() {
+		s.next = s.rows.Row()
+		s.seen++
+		if hasNull(s.next, s.plan.Key) {
+			s.nullKeys++
+			continue
+		}
+		order := s.inOrder()
+		s.keyed++
+		if s.keyed > 1 && order >= 0 {
+			if order == 0 && s.lenient {
+				s.twice++
+				continue
+			}
+			return &OrderError{Source: s.name, Row: s.seen, Twice: order == 0}
 		}
 		return nil
 	}
-	s.next = s.rows.Row()
-	s.seen++
+	s.next = nil
+	if err := s.rows.Err(); err != nil {
+		return fmt.Errorf("read source %q: %w", s.name, err)
+	}
+	return nil
+}
+
+// inOrder compares key and order of the row before with those of the row at
+// hand, and remembers the latter.
+func (s *stream) inOrder() int {
 	st := s.plan
 	if s.last == nil {
 		s.last = make([][]byte, len(st.Key)+len(st.Order))
+		s.lastNull = make([]bool, len(st.Order))
 	}
 	order := 0
-	step := func(i, col int, kind source.Kind) {
+	for i, col := range st.Key {
 		text := s.next[col].Bytes()
 		if order == 0 {
-			order = compareKey(s.last[i], text, kind)
+			order = compareKey(s.last[i], text, st.Query.Key[i].Type.Kind)
 		}
 		s.last[i] = append(s.last[i][:0], text...)
 	}
-	for i, col := range st.Key {
-		step(i, col, st.Query.Key[i].Type.Kind)
-	}
 	for i, col := range st.Order {
-		step(len(st.Key)+i, col, st.Query.Order[i].Type.Kind)
+		at, v := len(st.Key)+i, s.next[col]
+		if order == 0 {
+			switch {
+			case s.lastNull[i] && v.IsNull():
+			case v.IsNull():
+				order = -1 // NULL stands behind everything
+			case s.lastNull[i]:
+				order = 1
+			default:
+				order = compareKey(s.last[at], v.Bytes(), st.Query.Order[i].Type.Kind)
+			}
+		}
+		s.lastNull[i] = v.IsNull()
+		s.last[at] = append(s.last[at][:0], v.Bytes()...)
 	}
-	if s.seen > 1 && order >= 0 {
-		return &OrderError{Source: s.name, Row: s.seen, Twice: order == 0}
-	}
-	return nil
+	return order
 }
 
 func (r *runner) orphan(s *stream) {
 	// In a pass that leaves parents out, a child may well have none.
 	if !r.c.plan.Narrowed {
-		r.report.Skipped["orphan"]++
+		s.orphans++
 	}
 }
 
@@ -417,6 +554,9 @@ func (r *runner) build(u *unit) error {
 		r.id = nil
 		r.finding(&u.root, r4.Root, "invalid-id", "the key makes no legal id")
 	}
+	if r.head.differs != "" && r.c.plan.From.Header == check.HeaderWithhold {
+		r.finding(&u.root, r4.Root, "header-differs", fmt.Sprintf("rows of one key of source %q differ in %s", r.c.plan.From.Name, r.head.differs))
+	}
 	r.stamp(u)
 	r.exec(&u.root, r4.Root)
 	if r.err != nil {
@@ -432,7 +572,7 @@ func (r *runner) build(u *unit) error {
 	}
 	r.name(u)
 	r.out.Type, r.out.Pos, r.out.Resource, r.out.Findings = u.typ, u.pos, &r.res, r.findings
-	r.out.Updated, r.out.Tracked = r.updated, u.tracked
+	r.out.Updated, r.out.Tracked, r.out.View, r.out.Deleted = r.updated, u.tracked, u.view, false
 	if err := r.emit(&r.out); err != nil {
 		return err
 	}
@@ -506,6 +646,33 @@ func (r *runner) account() {
 	for i, n := range r.unmapped {
 		if n > 0 {
 			r.report.Unmapped[r.c.maps[i].name] += n
+		}
+	}
+	for i, keys := range r.unmappedKeys {
+		for k, n := range keys {
+			r.report.addKey(r.c.maps[i].name, strings.ReplaceAll(k, "\x00", "|"), n)
+		}
+	}
+	skip := func(reason string, n int64) {
+		if n > 0 {
+			r.report.Skipped[reason] += n
+		}
+	}
+	count := func(name string, rows, nullKeys, twice, orphans int64) {
+		skip("null-key", nullKeys)
+		skip("orphan", orphans)
+		skip("duplicate-key", twice)
+		if r.request.sources != nil {
+			r.request.sources.add(name, rows, nullKeys, twice, orphans)
+		}
+	}
+	count(r.c.plan.From.Name, r.rows, r.nullKeys, r.twice, 0)
+	if r.head.differing > 0 {
+		r.report.Headers[r.c.plan.From.Name] += r.head.differing
+	}
+	for _, s := range r.streams {
+		if s != nil {
+			count(s.name, s.seen, s.nullKeys, s.twice, s.orphans)
 		}
 	}
 }

@@ -33,9 +33,14 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 			out = append(out, one)
 			continue
 		}
-		cuts, err := p.cuts(ctx, snap, &r, from, size)
+		cuts, rest, err := p.cuts(ctx, snap, &r, from, size)
 		if err != nil {
 			return nil, err
+		}
+		if len(cuts) > 0 && !rest && r.Patients == nil {
+			if rest, err = p.keyless(ctx, snap, mappings); err != nil {
+				return nil, err
+			}
 		}
 		after := r.After
 		for _, c := range cuts {
@@ -46,14 +51,43 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 		}
 		one.After, one.UpTo = after, r.UpTo
 		out = append(out, one)
+		if rest && one.After != nil && r.Patients == nil {
+			one.After, one.UpTo, one.Unowned = nil, nil, true
+			out = append(out, one)
+		}
 	}
 	return out, nil
 }
 
+// keyless says that the children of a pass have rows without a full key, which
+// no part of a split would count (rule 20).
+func (p *Program) keyless(ctx context.Context, snap source.Snapshot, mappings []*check.Mapping) (bool, error) {
+	for _, q := range p.compile(mappings).plan.Nulls(source.Narrow{PatientNull: true}) {
+		if q == nil {
+			continue
+		}
+		rows, err := snap.Stream(ctx, q)
+		if err != nil {
+			return false, fmt.Errorf("look for rows of source %q without a key: %w", q.From.Name, err)
+		}
+		some := rows.Next()
+		err = rows.Err()
+		_ = rows.Close() // the error of the rows counts
+		if err != nil {
+			return false, fmt.Errorf("look for rows of source %q without a key: %w", q.From.Name, err)
+		}
+		if some {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // cuts lists the patients at which a pass is cut: the last of each part but
-// the last.
-func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) ([]string, error) {
-	q := &source.Query{
+// the last. unowned says that rows have no patient at all.
+func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) (cuts []string, unowned bool, err error) {
+	q := &source.Query{NullKeys: true,
+
 		From: from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
 		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientAfter: r.After, PatientUpTo: r.UpTo},
 	}
@@ -62,13 +96,16 @@ func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, fr
 	}
 	rows, err := snap.Stream(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return nil, false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
 	}
 	defer func() { _ = rows.Close() }()
-	var cuts []string
 	var last []byte
 	n := 0
 	for rows.Next() {
+		if rows.Row()[0].IsNull() {
+			unowned = true
+			break // NULLs stand behind all others
+		}
 		v := rows.Row()[0].Bytes()
 		if n >= size && string(v) != string(last) {
 			cuts = append(cuts, string(last))
@@ -78,9 +115,9 @@ func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, fr
 		n++
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return nil, false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
 	}
-	return cuts, nil
+	return cuts, unowned, nil
 }
 
 // Patients tells the warehouse's patient value for FHIR Patient ids. Ids that

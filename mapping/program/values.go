@@ -45,9 +45,9 @@ func (r *runner) resolve(o *op, v *value, parent r4.Node) (text []byte, ok bool)
 		return row[v.get], len(row[v.get]) > 0
 	}
 	if v.m.hasElse {
-		return v.m.fallback, true
+		return v.m.fallback[v.get], len(v.m.fallback[v.get]) > 0
 	}
-	r.unmapped[v.m.index]++
+	r.unknownKey(v.m.index)
 	switch v.m.missing {
 	case check.Withhold:
 		if o == nil {
@@ -60,6 +60,19 @@ func (r *runner) resolve(o *op, v *value, parent r4.Node) (text []byte, ok bool)
 		}
 	}
 	return nil, false
+}
+
+// unknownKey counts the key at hand, which a map does not hold.
+func (r *runner) unknownKey(index int) {
+	r.unmapped[index]++
+	keys := r.unmappedKeys[index]
+	if keys == nil {
+		keys = map[string]int64{}
+		r.unmappedKeys[index] = keys
+	}
+	if n, ok := keys[string(r.mapKey)]; ok || len(keys) < maxUnmappedKeys {
+		keys[string(r.mapKey)] = n + 1
+	}
 }
 
 // systemURL turns a named system into its URL.
@@ -178,6 +191,14 @@ func (r *runner) coerce(o *op, text []byte) (out []byte, fault string) {
 			return nil, "the value is no whole number"
 		}
 		return d, ""
+	case check.AsMoney:
+		for _, f := range o.money {
+			if d, ok := f.Append(r.text[:0], text); ok {
+				r.text = d
+				return d, ""
+			}
+		}
+		return nil, "the value is no amount of the declared formats"
 	case check.AsDecimal:
 		d, ok := appendDecimal(r.text[:0], bytes.TrimSpace(text))
 		r.text = d

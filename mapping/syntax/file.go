@@ -14,7 +14,7 @@ type Sources struct {
 // Defaults are the settings that hold for a whole set or for one source.
 type Defaults struct {
 	Currency, Timezone *Text
-	Dates              []*Text
+	Dates, Money       []*Text
 	Empty              *Empty
 	Trim               *Text
 }
@@ -42,6 +42,7 @@ type Source struct {
 	KeyOf            []*Text
 	Order            []*Text
 	Patient, Updated *Text
+	Header, Removed  *Text
 	Where            *Text
 	Unique           *Text
 	Defaults         Defaults
@@ -58,11 +59,13 @@ type Map struct {
 	Name *Text
 	// Entries of an inline map.
 	Entries []*Pair
-	// CSV names a file; Key and Value its columns.
-	CSV        *Text
-	Key, Value []*Text
-	Default    *Text
-	Missing    *Text
+	// CSV, XLSX (with its Sheet) and ConceptMap (with its Group) name a file,
+	// one at most; Key and Value name its columns.
+	CSV, XLSX, Sheet  *Text
+	ConceptMap, Group *Text
+	Key, Value        []*Text
+	Default           *Text
+	Missing           *Text
 }
 
 // System gives a name to the canonical URL of a code system.
@@ -80,8 +83,17 @@ type Mapping struct {
 	Where    *Text
 	ID       *ID
 	Set      *Node
+	Views    []*View
 	// Broken says that a key was refused.
 	Broken bool
+}
+
+// View is another face of a mapping: other profiles, some elements left out
+// (rule 33).
+type View struct {
+	Name     *Text
+	Profiles []*Text
+	Drop     []Path
 }
 
 // ID tells how a resource's id is made (rule 22).

@@ -10,12 +10,13 @@ import (
 )
 
 var (
-	sourcesKeys  = []string{"currency", "timezone", "dates", "empty", "trim", "sources", "maps", "systems"}
-	sourceKeys   = []string{"table", "sql", "unpivot", "n", "columns", "where", "parent", "key", "order", "patient", "updated", "unique", "currency", "timezone", "dates", "empty", "trim"}
-	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set"}
+	sourcesKeys  = []string{"currency", "timezone", "dates", "money", "empty", "trim", "sources", "maps", "systems"}
+	sourceKeys   = []string{"table", "sql", "unpivot", "n", "columns", "where", "parent", "key", "order", "header", "patient", "updated", "removed", "unique", "currency", "timezone", "dates", "money", "empty", "trim"}
+	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set", "views"}
+	viewKeys     = []string{"profile", "drop"}
 	idKeys       = []string{"key", "form", "unique"}
 	emptyKeys    = []string{"text", "date"}
-	csvKeys      = []string{"csv", "key", "value", "default", "missing"}
+	fileKeys     = []string{"csv", "xlsx", "conceptmap", "sheet", "group", "key", "value", "default", "missing"}
 	controlNames = map[string]bool{
 		"each": true, "where": true, "when": true, "key": true, "absent": true, "assumed": true, "first": true,
 		"ref": true, "map": true, "of": true, "get": true, "seq": true, "raw": true, "codes": true,
@@ -68,6 +69,8 @@ func (w *walker) defaults(d *Defaults, k, v *yaml.Node) bool {
 		d.Timezone = w.scalar(v, "a time zone name")
 	case "dates":
 		d.Dates = w.scalars(v, "a date format")
+	case "money":
+		d.Money = w.scalars(v, "a money format")
 	case "trim":
 		d.Trim = w.scalar(v, "true or false")
 	case "empty":
@@ -124,6 +127,10 @@ func (w *walker) source(name, n *yaml.Node) *Source {
 			s.Key = w.scalars(v, "a column name")
 		case "order":
 			s.Order = w.scalars(v, "a column name")
+		case "header":
+			s.Header = w.scalar(v, "assert, first or withhold")
+		case "removed":
+			s.Removed = w.scalar(v, "a file name or SQL")
 		case "patient":
 			s.Patient = w.scalar(v, "a column name")
 		case "updated":
@@ -148,7 +155,10 @@ func (w *walker) codeMap(name, n *yaml.Node) *Map {
 	file := false
 	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			file = file || n.Content[i].Value == "csv"
+			switch n.Content[i].Value {
+			case "csv", "xlsx", "conceptmap":
+				file = true
+			}
 		}
 	}
 	ok := w.pairs(n, "codes and their targets", func(k, v *yaml.Node) {
@@ -159,12 +169,20 @@ func (w *walker) codeMap(name, n *yaml.Node) *Map {
 			m.Missing = w.scalar(v, "omit, withhold or fail")
 		case file && k.Value == "csv":
 			m.CSV = w.scalar(v, "a file name")
+		case file && k.Value == "xlsx":
+			m.XLSX = w.scalar(v, "a file name")
+		case file && k.Value == "conceptmap":
+			m.ConceptMap = w.scalar(v, "a file name")
+		case file && k.Value == "sheet":
+			m.Sheet = w.scalar(v, "the name of a sheet")
+		case file && k.Value == "group":
+			m.Group = w.scalar(v, "the URL of a source system")
 		case file && k.Value == "key":
 			m.Key = w.scalars(v, "a column name")
 		case file && k.Value == "value":
 			m.Value = w.scalars(v, "a column name")
 		case file:
-			w.unknown(k, "a map from a file", csvKeys)
+			w.unknown(k, "a map from a file", fileKeys)
 		default:
 			if t := w.scalar(v, "a target"); t != nil {
 				m.Entries = append(m.Entries, &Pair{Key: w.text(k), Value: t})
@@ -203,12 +221,33 @@ func ParseMapping(name string, data []byte, diags *diag.List) *Mapping {
 				break
 			}
 			m.Set = w.node(v)
+		case "views":
+			w.pairs(v, "views by name", func(k, v *yaml.Node) { m.Views = append(m.Views, w.view(k, v)) })
 		default:
 			w.unknown(k, "a mapping", mappingKeys)
 			m.Broken = true
 		}
 	})
 	return m
+}
+
+func (w *walker) view(name, n *yaml.Node) *View {
+	out := &View{Name: w.text(name)}
+	w.pairs(n, "the keys of a view", func(k, v *yaml.Node) {
+		switch k.Value {
+		case "profile":
+			out.Profiles = w.scalars(v, "a profile")
+		case "drop":
+			for _, t := range w.scalars(v, "an element path") {
+				if p := w.path(t); p != nil {
+					out.Drop = append(out.Drop, p)
+				}
+			}
+		default:
+			w.unknown(k, "a view", viewKeys)
+		}
+	})
+	return out
 }
 
 func (w *walker) id(key, n *yaml.Node) *ID {

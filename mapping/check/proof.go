@@ -1,0 +1,475 @@
+package check
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"remit/profiles"
+	"remit/profiles/r4"
+	"remit/sql/source"
+)
+
+// Status says how it stands with one demand of a profile.
+type Status uint8
+
+// The statuses, best first. Where a demand is met in several places, the worst
+// of them counts.
+const (
+	// ProvedAtLoad: no row can break it.
+	ProvedAtLoad Status = iota
+	// CheckedPerResource: it depends on rows; the validator judges each
+	// resource.
+	CheckedPerResource
+	// Undecidable: the definitions at hand do not tell.
+	Undecidable
+)
+
+// String is proved, checked or undecidable.
+func (s Status) String() string { return [...]string{"proved", "checked", "undecidable"}[s] }
+
+// MarshalText writes the status as its word.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Demand is one demand of a profile and how it stands.
+type Demand struct {
+	Mapping string `json:"mapping"`
+	View    string `json:"view,omitempty"`
+	Type    string `json:"type"`
+	Profile string `json:"profile"` // canonical with version
+	Element string `json:"element"` // id in the profile
+	// Code is the finding that breaking it would be: cardinality-min, binding,
+	// constraint ...; Key the invariant's, where one.
+	Code   string `json:"code"`
+	Key    string `json:"key,omitempty"`
+	Status Status `json:"status"`
+	// Why tells what it depends on, or why nothing can break it.
+	Why string `json:"why"`
+}
+
+// Proof is the proof report: every demand of every profile in use.
+type Proof struct {
+	Demands []Demand `json:"demands"` // by mapping, view, profile; then in the profile's order
+	Totals  Totals   `json:"totals"`
+}
+
+// Totals counts the demands by status.
+type Totals struct {
+	Proved      int `json:"proved"`
+	Checked     int `json:"checked"`
+	Undecidable int `json:"undecidable"`
+}
+
+// Prove makes the proof report of a set.
+func Prove(set *Set) *Proof {
+	out := &Proof{}
+	for _, m := range set.Mappings {
+		for _, v := range append([]*Mapping{m}, m.Views...) {
+			for _, prof := range v.Profiles {
+				p := &prover{set: set, mapping: v, profile: prof, index: map[demandKey]int{}}
+				p.element([]*Node{v.Root}, prof.Root(), true)
+				out.Demands = append(out.Demands, p.demands...)
+			}
+		}
+	}
+	for _, d := range out.Demands {
+		switch d.Status {
+		case ProvedAtLoad:
+			out.Totals.Proved++
+		case CheckedPerResource:
+			out.Totals.Checked++
+		default:
+			out.Totals.Undecidable++
+		}
+	}
+	return out
+}
+
+// WriteText writes one line a demand and the totals behind them.
+func (p *Proof) WriteText(w io.Writer) error {
+	tab := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	last := ""
+	for _, d := range p.Demands {
+		head := d.Mapping
+		if d.View != "" {
+			head += " (" + d.View + ")"
+		}
+		if head += "  " + d.Profile; head != last {
+			if err := tab.Flush(); err != nil {
+				return err
+			}
+			fmt.Fprintf(tab, "%s\n", head)
+			last = head
+		}
+		fmt.Fprintf(tab, "  %s\t%s\t%s\t%s\n", d.Status, d.Element, strings.TrimSpace(d.Code+" "+d.Key), d.Why)
+	}
+	fmt.Fprintf(tab, "%d demands: %d proved at load, %d checked per resource, %d undecidable\n",
+		len(p.Demands), p.Totals.Proved, p.Totals.Checked, p.Totals.Undecidable)
+	return tab.Flush()
+}
+
+// WriteJSON writes the report as one JSON object.
+func (p *Proof) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(p)
+}
+
+// Proved gives what a validator of the set's own resources may leave out: what
+// is proved for every mapping that the profile is declared by.
+func (p *Proof) Proved() profiles.Proved {
+	out, broken := profiles.Proved{}, profiles.Proved{}
+	for _, d := range p.Demands {
+		r := profiles.ProvedRule{Profile: d.Profile, Element: d.Element, Code: d.Code, Constraint: d.Key}
+		if d.Status == ProvedAtLoad {
+			out.Add(r)
+		} else {
+			broken.Add(r)
+		}
+	}
+	for r := range broken {
+		delete(out, r)
+	}
+	return out
+}
+
+type demandKey struct{ element, code, key string }
+
+type prover struct {
+	set     *Set
+	mapping *Mapping
+	profile *profiles.Profile
+	demands []Demand
+	index   map[demandKey]int
+}
+
+// say notes a demand; of two places that meet it, the worse one counts.
+func (p *prover) say(e *profiles.Element, code, key string, s Status, why string) {
+	k := demandKey{e.ID, code, key}
+	if i, ok := p.index[k]; ok {
+		if d := &p.demands[i]; s > d.Status {
+			d.Status, d.Why = s, why
+		}
+		return
+	}
+	p.index[k] = len(p.demands)
+	p.demands = append(p.demands, Demand{
+		Mapping: p.mapping.Name, View: p.mapping.View, Type: p.mapping.Type.Name(), Profile: e.Profile.Canonical(),
+		Element: e.ID, Code: code, Key: key, Status: s, Why: why,
+	})
+}
+
+// element judges what e demands of itself, met by writers, and of its children.
+// whole says that all that stands there is written by the nodes of writers,
+// child by child.
+func (p *prover) element(writers []*Node, e *profiles.Element, whole bool) {
+	p.values(writers, e)
+	for _, c := range e.Constraints {
+		switch {
+		case c.Key == "ele-1":
+			p.say(e, "constraint", c.Key, ProvedAtLoad, "no empty element is written")
+		case slices.Contains([]string{"dom-2", "dom-3", "dom-4", "dom-5"}, c.Key):
+			p.say(e, "constraint", c.Key, ProvedAtLoad, "no contained resource is written")
+		case len(writers) == 0:
+			p.say(e, "constraint", c.Key, ProvedAtLoad, "the element is not written")
+		case strings.Contains(c.Expression, "resolve()") || strings.Contains(c.Expression, "memberOf("):
+			p.say(e, "constraint", c.Key, Undecidable, "it asks about what is not in the resource")
+		default:
+			p.say(e, "constraint", c.Key, CheckedPerResource, "an expression over the whole element")
+		}
+	}
+	if len(writers) == 0 {
+		return // what stands below an element that is not there is met
+	}
+	for _, child := range e.Children() {
+		var at []*Node
+		for _, w := range writers {
+			at = append(at, under(w, child.Base)...)
+		}
+		p.counted(writers, at, child, whole, "")
+		for _, s := range child.Slices() {
+			var own []*Node
+			for _, n := range at {
+				if n.Slice == s.Slice || n.Element.Choice() && n.Element.Name() == s.Slice {
+					own = append(own, n)
+				}
+			}
+			p.counted(writers, own, s, whole, s.Slice)
+		}
+	}
+}
+
+// counted judges how often child is written, and goes on below it.
+func (p *prover) counted(parents, at []*Node, child *profiles.Element, whole bool, slice string) {
+	counted := "cardinality"
+	if slice != "" {
+		counted = "slice"
+	}
+	for _, n := range at {
+		whole = whole && n.Kind != Coded && n.Kind != Nothing && n.Absent == nil && !(n.Kind == Literal && n.Type.Kind() != r4.KindPrimitive)
+	}
+	if child.Min > 0 {
+		status, why := ProvedAtLoad, "it is always written"
+		for _, parent := range parents {
+			if n, ok := p.always(under(parent, child.Base), slice, child.Min); !ok && !p.bySelf(parent, child) {
+				status, why = CheckedPerResource, "no writer is always there"
+				if n != nil {
+					why = "it depends on rows: " + n.Pos.String()
+				}
+			}
+			if parent.Absent != nil || parent.Kind != Group && parent.Kind != Coding {
+				status, why = CheckedPerResource, "the element around it may be written without it: "+parent.Pos.String()
+			}
+		}
+		p.say(child, counted+"-min", "", status, why)
+	}
+	if child.Max != profiles.Unbounded && (child.Max != 1 || slice != "" || len(at) > 0 && at[0].Element != nil && at[0].Element.Repeats()) {
+		status, why := ProvedAtLoad, "the element is not written"
+		if len(at) > 0 {
+			why = "its writers are no more"
+		}
+		for _, parent := range parents {
+			list := under(parent, child.Base)
+			if slice != "" {
+				list = slices.DeleteFunc(slices.Clone(list), func(n *Node) bool { return n.Slice != slice })
+			}
+			if len(list) > child.Max {
+				status, why = CheckedPerResource, "several writers may each be there"
+			}
+			for _, n := range list {
+				if n.Each != nil {
+					status, why = CheckedPerResource, "it is written for each row: "+n.Pos.String()
+				}
+			}
+			if len(list) > 0 && !whole && parent.Kind != Group {
+				status, why = CheckedPerResource, "it is written as a whole"
+			}
+		}
+		p.say(child, counted+"-max", "", status, why)
+	}
+	if len(at) == 0 {
+		p.element(nil, child, whole)
+		return
+	}
+	if slice == "" {
+		// Below a slice the slice's own element speaks; nodes of no slice are
+		// judged by the element alone.
+		p.element(at, p.narrowed(at, child), whole)
+		return
+	}
+	p.element(at, child, whole)
+}
+
+// narrowed is a choice narrowed to the one type that is written.
+func (p *prover) narrowed(at []*Node, e *profiles.Element) *profiles.Element {
+	if !e.Choice() || len(at) == 0 || at[0].Element.Type() == nil {
+		return e
+	}
+	for _, n := range at {
+		if n.Element != at[0].Element {
+			return e
+		}
+	}
+	if one := e.As(at[0].Element.Type().Name()); one != nil {
+		return one
+	}
+	return e
+}
+
+// under lists the nodes that write an element of a node, the alternatives of
+// first among them.
+func under(n *Node, base string) []*Node {
+	if n.Kind == First {
+		var out []*Node
+		for _, c := range n.Children {
+			out = append(out, under(c, base)...)
+		}
+		return out
+	}
+	var out []*Node
+	for _, c := range n.Children {
+		if c.Element.Base() == base {
+			out = append(out, c)
+		}
+	}
+	if n.Assumed != nil {
+		out = append(out, under(n.Assumed, base)...)
+	}
+	return out
+}
+
+// always says that at least count of the writers are there whatever the rows
+// hold; n is one that may not be.
+func (p *prover) always(list []*Node, slice string, count int) (n *Node, ok bool) {
+	for _, c := range list {
+		if slice != "" && c.Slice != slice {
+			continue
+		}
+		if p.unconditional(c) {
+			count--
+		} else {
+			n = c
+		}
+	}
+	return n, count <= 0
+}
+
+func (p *prover) unconditional(n *Node) bool {
+	switch {
+	case n.When != nil || n.Each != nil || len(n.Key) > 0:
+		return false
+	case n.Absent != nil || n.Assumed != nil && !n.NoAssumption:
+		return true
+	case n.Kind == First:
+		return slices.ContainsFunc(n.Children, p.unconditional)
+	case n.Kind == Group && n.Data:
+		return slices.ContainsFunc(n.Children, func(c *Node) bool { return c.Data && p.unconditional(c) })
+	case n.Kind == Primitive || n.Kind == Reference:
+		return p.neverNull(n)
+	}
+	return !n.Data || n.Kind == Sequence || n.Kind == LastUpdated
+}
+
+// neverNull says that a value cannot be NULL and always takes its place: a key
+// column of the mapping's own source as a reference, or as a string (rule 24).
+func (p *prover) neverNull(n *Node) bool {
+	key := func(e *Expr) bool {
+		return e != nil && e.Column != "" && e.Source == p.mapping.From &&
+			slices.ContainsFunc(p.mapping.From.Key, func(k source.KeyColumn) bool { return strings.EqualFold(k.Name, e.Column) })
+	}
+	if n.Kind == Reference {
+		if n.RefKey.Plain {
+			return false // the id may be no legal one
+		}
+		return !slices.ContainsFunc(n.RefKey.Parts, func(part Part) bool { return part.Value != nil && (part.Value.Map != nil || !key(part.Value.Expr)) })
+	}
+	// Even a key may be an empty text, or no value of the type.
+	return false
+}
+
+func (p *prover) bySelf(parent *Node, e *profiles.Element) bool {
+	return parent.Element == nil && e.Base == "meta"
+}
+
+// values judges fixed values, patterns, bindings and targets.
+func (p *prover) values(writers []*Node, e *profiles.Element) {
+	say := func(code string, judge func(*Node) (Status, string)) {
+		if len(writers) == 0 {
+			p.say(e, code, "", ProvedAtLoad, "the element is not written")
+			return
+		}
+		for _, n := range writers {
+			s, why := judge(n)
+			p.say(e, code, "", s, why)
+		}
+	}
+	literal := func(n *Node) (Status, string) {
+		switch {
+		case n.Fixed && n.Kind == Literal:
+			return ProvedAtLoad, "the program writes it"
+		case n.Kind == Literal && n.Type.Kind() == r4.KindPrimitive:
+			return ProvedAtLoad, "a literal, held against it when loaded"
+		}
+		return CheckedPerResource, "what is written there is made at run time: " + n.Pos.String()
+	}
+	if e.Fixed != nil {
+		say("fixed-value", literal)
+	}
+	if e.Pattern != nil {
+		say("pattern-value", func(n *Node) (Status, string) {
+			if n.Kind == Group && n.Type.Name() == "CodeableConcept" && n.Absent == nil {
+				return ProvedAtLoad, "its codings are added to what is written"
+			}
+			return literal(n)
+		})
+	}
+	if e.Binding != nil && e.Binding.ValueSet != "" && (e.Binding.Strength == "required" || e.Binding.Strength == "extensible") {
+		say("binding", func(n *Node) (Status, string) { return p.bound(n, e.Binding) })
+	}
+	if slices.ContainsFunc(e.Types, func(t profiles.TypeRef) bool { return t.Code == "Reference" && len(t.Targets) > 0 }) {
+		say("reference-target", func(n *Node) (Status, string) {
+			for _, c := range n.Children {
+				if c.Element.Name() == "reference" && c.Kind != Reference {
+					return CheckedPerResource, "the address comes from rows: " + c.Pos.String()
+				}
+			}
+			if n.Kind != Group {
+				return CheckedPerResource, "it is written as a whole: " + n.Pos.String()
+			}
+			return ProvedAtLoad, "the target type is written in the mapping"
+		})
+	}
+}
+
+// noCode is a code that no code system has: what is said of it holds for a
+// system as a whole.
+const noCode = "\u00b7no such code\u00b7"
+
+// bound judges the codes of one writer by a binding.
+func (p *prover) bound(n *Node, b *profiles.Binding) (Status, string) {
+	codes, complete := p.set.profiles.Codes(b.ValueSet)
+	at := n.Pos.String()
+	switch n.Kind {
+	case Coded:
+		return ProvedAtLoad, "codes come from the value set itself"
+	case First:
+		return p.worst(n.Children, b)
+	case Group:
+		var inner []*Node
+		for _, c := range n.Children {
+			if c.Element.Name() == "coding" {
+				inner = append(inner, c)
+			}
+		}
+		if n.Absent != nil || len(inner) == 0 {
+			break
+		}
+		return p.worst(inner, b)
+	case Coding:
+		if n.SystemOf != nil {
+			break
+		}
+		code := n.CodeText
+		if n.Value != nil {
+			code = noCode
+		}
+		switch p.set.profiles.Member(b.ValueSet, n.SystemURL, code) {
+		case profiles.Yes:
+			return ProvedAtLoad, "the code, or all of its system, is in the value set"
+		case profiles.Unknown:
+			return Undecidable, "the codes of " + n.SystemURL + " are not loaded"
+		}
+		return CheckedPerResource, "the code comes from rows: " + at
+	case Literal:
+		if text, ok := constantText(n); ok && complete {
+			if slices.ContainsFunc(codes, func(c profiles.Coding) bool { return c.Code == text }) {
+				return ProvedAtLoad, "a literal of the value set"
+			}
+		}
+		if n.Type.Kind() != r4.KindPrimitive && n.Absent == nil && !n.Fixed {
+			return ProvedAtLoad, "a literal of the value set" // a bare code, held against it when loaded
+		}
+	case Primitive:
+		if n.Value != nil && n.Value.Map != nil && complete && b.Strength == "required" {
+			return ProvedAtLoad, "all targets of the map are in the value set"
+		}
+	}
+	if !complete && len(codes) == 0 {
+		return Undecidable, "the codes of " + b.ValueSet + " are not loaded"
+	}
+	return CheckedPerResource, "the code comes from rows: " + at
+}
+
+func (p *prover) worst(list []*Node, b *profiles.Binding) (Status, string) {
+	status, why := ProvedAtLoad, "nothing is written"
+	for i, n := range list {
+		if s, w := p.bound(n, b); i == 0 || cmp.Compare(s, status) > 0 {
+			status, why = s, w
+		}
+	}
+	return status, why
+}

@@ -1,0 +1,112 @@
+package mapping_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"remit/mapping"
+	"remit/mapping/check"
+	"remit/mapping/program"
+	"remit/profiles"
+)
+
+// TestProof asks that the report of the shipped set tells every demand once,
+// adds up, and is sound: a validator that leaves out what is proved finds in
+// the fixture what one that judges everything finds.
+func TestProof(t *testing.T) {
+	w := warehouse(t, "../fixtures/tuva")
+	p := must(t, w, os.DirFS("library/tuva"))
+	proof := mapping.Proof(p)
+	seen := map[string]bool{}
+	var totals check.Totals
+	for _, d := range proof.Demands {
+		key := strings.Join([]string{d.Mapping, d.View, d.Profile, d.Element, d.Code, d.Key}, "\x00")
+		if seen[key] || d.Why == "" {
+			t.Errorf("%+v: twice, or without a reason", d)
+		}
+		seen[key] = true
+		switch d.Status {
+		case check.ProvedAtLoad:
+			totals.Proved++
+		case check.CheckedPerResource:
+			totals.Checked++
+		default:
+			totals.Undecidable++
+		}
+	}
+	if d := cmp.Diff(totals, proof.Totals); d != "" {
+		t.Error(d)
+	}
+	if totals.Proved == 0 || totals.Checked == 0 || totals.Undecidable == 0 {
+		t.Errorf("%+v", totals)
+	}
+	t.Logf("%d demands: %+v", len(proof.Demands), totals)
+
+	judge := func(proved profiles.Proved) (found []string) {
+		v, err := profileSet(t).Validator(profiles.ValidatorOptions{Proved: proved})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap, err := w.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = snap.Close() }()
+		if _, err := p.Run(context.Background(), snap, program.Request{}, func(e *program.Emitted) error {
+			for _, f := range v.Validate(e.Resource, nil) {
+				if f.Severity == profiles.Error {
+					found = append(found, e.Key+" "+f.Code+" "+f.Element+" "+f.Constraint)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if d := cmp.Diff(judge(nil), judge(proof.Proved())); d != "" {
+		t.Errorf("findings without and with what is proved (-without +with):\n%s", d)
+	}
+}
+
+// TestProofForms holds the words of the report for one small mapping.
+func TestProofForms(t *testing.T) {
+	w := warehouse(t, "testdata/warehouse")
+	p := must(t, w, files(map[string]string{
+		"sources.yaml": "sources:\n  member: {table: member, key: [member_id]}\nmaps:\n  sex: {F: female, M: male, default: unknown}\n",
+		"patient.yaml": `resource: Patient
+profile: us-core-patient|6.1.0
+from: member
+set:
+  identifier: {system: "urn:m", value: =member_id}
+  name: {family: =family, absent: unknown}
+  gender: {map: sex, of: =sex}
+`,
+	}))
+	proof := p.Proof()
+	var text bytes.Buffer
+	if err := proof.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/ok/proof.txt", text.String())
+	var out bytes.Buffer
+	if err := proof.WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Demands []struct{ Status, Why string }
+		Totals  check.Totals
+	}
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	if len(back.Demands) != len(proof.Demands) || back.Totals != proof.Totals || back.Demands[0].Status == "" {
+		t.Error("the JSON is not the report")
+	}
+}
