@@ -266,12 +266,12 @@ func setup(t *testing.T, change func(*Options)) *house {
 	h.http = httptest.NewUnstartedServer(nil)
 	h.base = "http://" + h.http.Listener.Addr().String() + "/fhir"
 	log := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	authority, err := auth.New(auth.Options{Clients: h.store, Replay: h.store, Tokens: h.store, TokenURL: h.base + TokenPath, Clock: h.clock.Now, Log: log})
+	authority, err := auth.New(auth.Options{Clients: h.store, Replay: h.store, Tokens: h.store, TokenURL: h.base + TokenPath, Clock: h.clock.Now, Audit: db.AddEvent, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := Options{PublicURL: h.base + "/", Exports: h.double, Types: func() []program.Type { return doubleTypes }, Authority: authority,
-		Log: log, Clock: h.clock.Now, Software: Software{Name: "Remit", Version: "1.2.3", Released: "2026-05-01"}}
+		Audit: db.AddEvent, Log: log, Clock: h.clock.Now, Software: Software{Name: "Remit", Version: "1.2.3", Released: "2026-05-01"}}
 	if change != nil {
 		change(&o)
 	}

@@ -43,12 +43,13 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, s.transient(r, "open file", err))
 		return
 	}
-	s.send(w, r, f, name)
+	s.send(w, r, f, name, func(outcome string) { s.audit(r, access, "download", id, outcome, name) })
 }
 
 func noFile() *problem { return fail("not-found", "there is no such file, or not any more") }
 
-func (s *Server) send(w http.ResponseWriter, r *http.Request, f *File, name string) {
+// send answers with the file; sent is told how the sending of its body ended.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, f *File, name string, sent func(outcome string)) {
 	h := w.Header()
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("Cache-Control", "no-store")
@@ -128,9 +129,11 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, f *File, name stri
 		if out.err == nil {
 			s.logFault(r, "read file", fmt.Errorf("after %d of %d bytes: %w", n, length, err))
 		}
+		sent("failed")
 		// The status is out; only a broken connection can tell the client.
 		panic(http.ErrAbortHandler)
 	}
+	sent("ok")
 }
 
 // openAt opens a body and skips to the offset.

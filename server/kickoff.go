@@ -33,20 +33,13 @@ func (s *Server) kickoff(level export.Level) http.HandlerFunc {
 			return
 		}
 		preferred := parsePrefer(r.Header)
-		if p := s.checkHeaders(r, preferred); p != nil {
-			s.refuse(w, p)
-			return
-		}
-		request, p := s.readKickoff(w, r, level, access, preferred)
+		id, request, p := s.accept(w, r, level, access, preferred)
 		if p != nil {
+			s.auditRefusal(r, access, "kick-off", "", p)
 			s.refuse(w, p)
 			return
 		}
-		id, p := s.start(r, access, request, preferred)
-		if p != nil {
-			s.refuse(w, p)
-			return
-		}
+		s.audit(r, access, "kick-off", id, "ok", string(level)+" "+strings.Join(request.Types, ","))
 		location := s.base + statusPath + id
 		if preferred.separate {
 			location += "?" + separateQuery
@@ -57,6 +50,19 @@ func (s *Server) kickoff(level export.Level) http.HandlerFunc {
 		}
 		write(w, http.StatusAccepted, fhirJSON, information("The export was accepted; poll the URL in Content-Location."))
 	}
+}
+
+// accept checks a kick-off and starts its export.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, level export.Level, access *auth.Access, preferred preferences) (string, export.Request, *problem) {
+	if p := s.checkHeaders(r, preferred); p != nil {
+		return "", export.Request{}, p
+	}
+	request, p := s.readKickoff(w, r, level, access, preferred)
+	if p != nil {
+		return "", export.Request{}, p
+	}
+	id, p := s.start(r, access, request, preferred)
+	return id, request, p
 }
 
 // checkHeaders checks what does not depend on the parameters.
@@ -154,7 +160,7 @@ func (s *Server) start(r *http.Request, access *auth.Access, request export.Requ
 	defer unlock()
 	running, err := s.options.Exports.Running(ctx, request.ClientID)
 	if err != nil {
-		return "", s.fault(r, "count running exports", err)
+		return "", s.transient(r, "count running exports", err)
 	}
 	limit := s.options.MaxRunning
 	if access.Client.MaxExports > 0 {
@@ -183,7 +189,8 @@ func (s *Server) start(r *http.Request, access *auth.Access, request export.Requ
 		}
 		return "", p
 	}
-	return "", s.fault(r, "kick off", err)
+	// Nothing was promised, so the same request may be sent again.
+	return "", s.transient(r, "kick off", err)
 }
 
 func unknownPatient(id string) string {

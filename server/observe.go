@@ -9,9 +9,14 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"remit/server/auth"
+	"remit/sql/control"
 )
 
 // seen is what becomes known of a request while it is answered. Its context
@@ -72,6 +77,36 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(ww, r)
 	})
+}
+
+// audit notes what a client did, also when it has gone away meanwhile. Details
+// are codes, names of files and counts, never what a client sent.
+func (s *Server) audit(r *http.Request, access *auth.Access, action, exportID, outcome, detail string) {
+	if s.options.Audit == nil {
+		return
+	}
+	ctx := context.WithoutCancel(r.Context())
+	err := s.options.Audit(ctx, control.Event{At: s.now(), ClientID: access.Client.ID, Action: action, ExportID: exportID,
+		Outcome: outcome, Detail: detail})
+	if err != nil {
+		s.options.Log.ErrorContext(ctx, "audit event lost", slog.String("request_id", requestID(r)), slog.String("action", action),
+			slog.String("job_id", exportID), slog.String("outcome", outcome), slog.String("error", err.Error()))
+	}
+}
+
+// auditRefusal notes what a client was not allowed or able to do.
+func (s *Server) auditRefusal(r *http.Request, access *auth.Access, action, exportID string, p *problem) {
+	var codes []string
+	for _, i := range p.issues {
+		if !slices.Contains(codes, i.code) {
+			codes = append(codes, i.code)
+		}
+	}
+	outcome := "refused"
+	if p.statusCode() >= http.StatusInternalServerError {
+		outcome = "failed"
+	}
+	s.audit(r, access, action, exportID, outcome, strings.Join(codes, " "))
 }
 
 func knownMethod(m string) string {

@@ -29,6 +29,7 @@ import (
 	"remit/mapping/program"
 	"remit/server/auth"
 	"remit/server/export"
+	"remit/sql/control"
 )
 
 // Paths below the FHIR base that are no FHIR resources (BE-154).
@@ -69,6 +70,9 @@ type Options struct {
 	MaxRunning int
 	// RequireAsync refuses a kick-off without Prefer: respond-async (BE-051).
 	RequireAsync bool
+	// Audit appends to the audit trail what clients do with exports: kick-off,
+	// download and delete, and attempts at another client's. Nil keeps none.
+	Audit func(context.Context, control.Event) error
 	// TLS, where not nil, makes Serve speak TLS 1.2 or newer (BE-010).
 	TLS *tls.Config
 	Log *slog.Logger
@@ -250,6 +254,11 @@ func (s *Server) routes() http.Handler {
 		h := openToAll(s.smartConfiguration)
 		s.route(mux, smartPath, methods{http.MethodGet: h, http.MethodHead: h, http.MethodOptions: preflight})
 	}
+	mux.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) {
+		p := fail("not-supported", "the method is not known")
+		p.status = http.StatusNotImplemented
+		s.refuse(w, p)
+	})
 	mux.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		s.refuse(w, fail("not-found", "there is nothing at this URL"))
 	})
@@ -292,13 +301,8 @@ func (s *Server) access(r *http.Request) (*auth.Access, *problem) {
 	return nil, s.transient(r, "authenticate", err)
 }
 
-// fault logs an error of our side and makes an answer that tells none of it.
-func (s *Server) fault(r *http.Request, operation string, err error) *problem {
-	s.logFault(r, operation, err)
-	return fail("exception", "internal error")
-}
-
-// transient is a fault after which the same request may well succeed (BE-163).
+// transient logs an error of our side and makes an answer that tells none of
+// it: the same request may well succeed later (BE-163).
 func (s *Server) transient(r *http.Request, operation string, err error) *problem {
 	s.logFault(r, operation, err)
 	p := fail("transient", "the request cannot be answered now; try again")

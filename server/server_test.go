@@ -220,6 +220,7 @@ func TestBE041_Methods(t *testing.T) {
 			h.wantOutcome(a, http.StatusMethodNotAllowed, "not-supported")
 		}
 	}
+	h.wantOutcome(h.do("BREW", "/$export", "", ""), http.StatusNotImplemented, "not-supported")
 	if a := h.do(http.MethodGet, "/auth/token", "", ""); a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST" {
 		t.Errorf("GET token: %d", a.status)
 	}
@@ -382,7 +383,7 @@ func TestBE152_Faults(t *testing.T) {
 		status int
 		code   string
 	}{
-		{h.do(http.MethodGet, "/$export", token, ""), http.StatusInternalServerError, "exception"},
+		{h.do(http.MethodGet, "/$export", token, ""), http.StatusServiceUnavailable, "transient"},
 		{h.do(http.MethodGet, status, token, ""), http.StatusServiceUnavailable, "transient"}, // BE-163
 		{h.do(http.MethodDelete, status, token, ""), http.StatusServiceUnavailable, "transient"},
 	} {

@@ -28,7 +28,10 @@ func gone(err error) bool {
 func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export.Status, *problem) {
 	e, err := s.options.Exports.Status(r.Context(), id)
 	switch {
-	case gone(err) || err == nil && e.Request.ClientID != access.Client.ID:
+	case err == nil && e.Request.ClientID != access.Client.ID:
+		s.audit(r, access, "access", id, "refused", "export of another client")
+		fallthrough
+	case gone(err):
 		return nil, fail("not-found", "there is no such export, or not any more")
 	case err != nil:
 		return nil, s.transient(r, "look up export", err)
@@ -153,6 +156,7 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.refuse(w, s.transient(r, "delete export", err))
 	default:
+		s.audit(r, access, "delete", id, "ok", "")
 		s.polls.forget(id)
 		write(w, http.StatusAccepted, fhirJSON, information("The export was deleted."))
 	}

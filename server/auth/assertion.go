@@ -137,8 +137,8 @@ func (a *Authority) readAssertion(compact string, audiences []string) (*assertio
 			return nil, badClient("nbf", "nbf lies in the future")
 		}
 	}
-	if out.jti, ok = stringMember(claims, "jti"); !ok || out.jti == "" || len(out.jti) > maxJTI {
-		return nil, badClient("jti-form", fmt.Sprintf("jti is missing or longer than %d characters", maxJTI))
+	if out.jti, ok = stringMember(claims, "jti"); !ok || out.jti == "" || len(out.jti) > maxJTI || strings.ContainsRune(out.jti, 0) {
+		return nil, badClient("jti-form", fmt.Sprintf("jti is missing, longer than %d characters or no text", maxJTI))
 	}
 	return out, nil
 }
@@ -146,17 +146,21 @@ func (a *Authority) readAssertion(compact string, audiences []string) (*assertio
 // verifyAssertion finds the client and its key, checks the signature, and only
 // then spends the jti (SB-047, SB-050).
 func (a *Authority) verifyAssertion(ctx context.Context, s *assertion) (*Client, *Refusal, error) {
+	keyless := func(reason string) (*Client, *Refusal, error) {
+		_ = a.decoys.spend(s) // it fails; only its time matters
+		return nil, unrecognised(reason), nil
+	}
 	client, err := a.options.Clients.Client(ctx, s.client)
 	switch {
 	case errors.Is(err, ErrUnknownClient):
-		return nil, unrecognised("unknown-client"), nil
+		return keyless("unknown-client")
 	case err != nil:
 		return nil, nil, fmt.Errorf("look up client: %w", err)
 	case !client.Enabled:
-		return nil, unrecognised("client-disabled"), nil
+		return keyless("client-disabled")
 	}
 	if s.hasJKU && (client.KeysURL == "" || s.jku != client.KeysURL) {
-		return nil, unrecognised("jku"), nil
+		return keyless("jku")
 	}
 	set := client.Keys
 	if client.KeysURL != "" {
@@ -169,11 +173,11 @@ func (a *Authority) verifyAssertion(ctx context.Context, s *assertion) (*Client,
 		}
 	}
 	if set == nil {
-		return nil, unrecognised("no-keys"), nil
+		return keyless("no-keys")
 	}
 	keys := set.find(s.kid, s.alg)
 	if len(keys) != 1 {
-		return nil, unrecognised(fmt.Sprintf("%d-keys-for-kid", len(keys))), nil
+		return keyless(fmt.Sprintf("%d-keys-for-kid", len(keys)))
 	}
 	if _, err := jws.VerifyCompactFast(keys[0].raw, s.compact, s.alg.jws); err != nil {
 		return nil, unrecognised("signature"), nil

@@ -19,11 +19,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"remit/sql/control"
 )
 
 // Errors that the stores and Authenticate answer with.
@@ -126,9 +127,13 @@ type Options struct {
 	// Failures is how many refused requests one address may make in a minute
 	// (SB-039); 0 means 60, less means no limit.
 	Failures int
-	// Remote tells the address of the caller; nil takes the connection's.
+	// Remote tells the address of the caller; nil means [RemoteAddress].
 	Remote func(*http.Request) string
-	Log    *slog.Logger
+	// Audit appends to the audit trail what was granted and what was refused;
+	// nil keeps none. A refused event names the client that the assertion
+	// claims, which nobody has verified.
+	Audit func(context.Context, control.Event) error
+	Log   *slog.Logger
 	// Clock is the time; nil means the system's clock.
 	Clock func() time.Time
 }
@@ -139,6 +144,7 @@ type Authority struct {
 	algorithms []algorithm
 	fetcher    *keyFetcher
 	failures   *limiter
+	decoys     decoys
 }
 
 // New makes an Authority.
@@ -162,13 +168,7 @@ func New(o Options) (*Authority, error) {
 		o.Failures = 60
 	}
 	if o.Remote == nil {
-		o.Remote = func(r *http.Request) string {
-			host, _, err := net.SplitHostPort(r.RemoteAddr)
-			if err != nil {
-				return r.RemoteAddr
-			}
-			return host
-		}
+		o.Remote = RemoteAddress
 	}
 	if o.Algorithms == nil {
 		o.Algorithms = []string{"RS384", "ES384"}
@@ -185,6 +185,10 @@ func New(o Options) (*Authority, error) {
 	if len(a.algorithms) == 0 {
 		return nil, errors.New("auth: no algorithm is accepted")
 	}
+	var err error
+	if a.decoys, err = newDecoys(a.algorithms); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
 	return a, nil
 }
 
@@ -195,6 +199,19 @@ func (a *Authority) Algorithms() []string { return slices.Clone(a.options.Algori
 func (a *Authority) TokenURL() string { return a.options.TokenURL }
 
 func (a *Authority) now() time.Time { return a.options.Clock() }
+
+// audit notes an event, also when its caller has gone away meanwhile.
+func (a *Authority) audit(ctx context.Context, action, clientID, outcome, detail string) {
+	if a.options.Audit == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	err := a.options.Audit(ctx, control.Event{At: a.now(), ClientID: clientID, Action: action, Outcome: outcome, Detail: detail})
+	if err != nil {
+		a.options.Log.ErrorContext(ctx, "audit event lost", slog.String("action", action), slog.String("client_id", clientID),
+			slog.String("outcome", outcome), slog.String("error", err.Error()))
+	}
+}
 
 // granted is the answer to a successful token request.
 type granted struct {

@@ -40,6 +40,7 @@ func (a *Authority) ServeToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.options.Log.InfoContext(r.Context(), "token issued", slog.String("client_id", client.ID), slog.String("scope", g.token.Scope))
+	a.audit(r.Context(), "token", client.ID, "ok", g.token.Scope)
 	answer(w, http.StatusOK, map[string]any{
 		"access_token": g.secret,
 		"token_type":   "bearer",
@@ -95,6 +96,9 @@ func (a *Authority) ServeRevocation(w http.ResponseWriter, r *http.Request) {
 	if err != nil && !errors.Is(err, ErrUnknownToken) {
 		a.stopped(w, r, nil, err, form)
 		return
+	}
+	if err == nil && token.ClientID == caller.ID {
+		a.audit(r.Context(), "token-revoke", caller.ID, "ok", "")
 	}
 	noStore(w)
 	w.WriteHeader(http.StatusOK)
@@ -211,6 +215,7 @@ func (a *Authority) refuse(w http.ResponseWriter, r *http.Request, clientID stri
 	a.failures.refused(a.options.Remote(r))
 	a.options.Log.WarnContext(r.Context(), "authorization refused",
 		slog.String("client_id", clientID), slog.String("code", refusal.Code), slog.String("reason", refusal.Reason))
+	a.audit(r.Context(), "token", clientID, "refused", refusal.Error())
 	answer(w, http.StatusBadRequest, oauthError(refusal.Code, refusal.Description))
 }
 

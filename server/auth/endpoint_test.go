@@ -144,6 +144,32 @@ func TestSB039Throttle(t *testing.T) {
 	}
 }
 
+// Behind a proxy one caller's refusals do not shut the others out, and nobody
+// from the internet chooses the address that is counted.
+func TestSB039_RemoteAddress(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, peer string
+		forwarded  []string
+		want       string
+	}{
+		{"plain", "203.0.113.9:4711", nil, "203.0.113.9"},
+		{"header from the internet", "203.0.113.9:4711", []string{"198.51.100.1"}, "203.0.113.9"},
+		{"proxy on loopback", "127.0.0.1:4711", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"proxy on a private network", "10.1.2.3:4711", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"the proxy's own word is the last", "127.0.0.1:4711", []string{"1.1.1.1, 2.2.2.2", "3.3.3.3, 198.51.100.1"}, "198.51.100.1"},
+		{"no address", "127.0.0.1:4711", []string{"unknown"}, "127.0.0.1"},
+		{"IPv6", "[::1]:4711", []string{"2001:db8::1"}, "2001:db8::1"},
+		{"no proxy", "[::1]:4711", nil, "::1"},
+		{"no port", "@", []string{"198.51.100.1"}, "@"},
+	} {
+		r := &http.Request{RemoteAddr: tc.peer, Header: http.Header{"X-Forwarded-For": tc.forwarded}}
+		if got := RemoteAddress(r); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
 func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
 
 func TestSB080Authenticate(t *testing.T) {

@@ -95,10 +95,6 @@ func newKeyFetcher(o FetchOptions, now func() time.Time) *keyFetcher {
 	return f
 }
 
-// allowedHost marks a dial to a host name that the operator listed, for which
-// the address check is off.
-type allowedHost struct{}
-
 func (f *keyFetcher) dialer(d *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)

@@ -1,9 +1,39 @@
 package auth
 
 import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
+
+// RemoteAddress is the address of a request's caller. Where the connection
+// comes from loopback or a private network, its other end is taken for a proxy
+// of the operator's, and the caller is the last address of X-Forwarded-For, the
+// one that this proxy wrote; else all callers behind it would be limited as
+// one. From the internet the header is not believed.
+func RemoteAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	peer, err := netip.ParseAddr(host)
+	if err != nil || !peer.Unmap().IsLoopback() && !peer.Unmap().IsPrivate() {
+		return host
+	}
+	forwarded := r.Header.Values("X-Forwarded-For")
+	if len(forwarded) == 0 {
+		return host
+	}
+	last := forwarded[len(forwarded)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if caller, err := netip.ParseAddr(last); err == nil {
+		return caller.Unmap().String()
+	}
+	return host
+}
 
 // maxLimited bounds the addresses that a limiter remembers.
 const maxLimited = 100_000

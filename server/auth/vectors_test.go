@@ -350,6 +350,7 @@ func TestSBVectors(t *testing.T) {
 		{name: "no jti", claims: change{"jti": nil}, code: "invalid_client", reason: "jti-form"},
 		{name: "jti of 256", claims: change{"jti": strings.Repeat("j", 256)}, code: good},
 		{name: "jti of 257", claims: change{"jti": strings.Repeat("j", 257)}, code: "invalid_client", reason: "jti-form"},
+		{name: "jti with NUL", claims: change{"jti": "a\x00"}, code: "invalid_client", reason: "jti-form"},
 		{name: "Exp is not exp", claims: change{"exp": nil, "Exp": 100}, code: "invalid_client", reason: "exp-form"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

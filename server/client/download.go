@@ -228,7 +228,7 @@ func (f *fetch) try(ctx context.Context) error {
 	if _, err := io.Copy(fileWriter{f}, body); err != nil {
 		var full writeError
 		if errors.As(err, &full) {
-			return lasting{full.err}
+			return lasting(full)
 		}
 		return fmt.Errorf("read file: %w", err)
 	}

@@ -37,8 +37,10 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 		return err
 	}
 	s, err := e.resume(ctx, x, o)
+	if errors.Is(err, errPlanning) {
+		return nil // the plan queues the chunks that take its place
+	}
 	if errors.Is(err, errStartOver) {
-		e.Log.WarnContext(ctx, "export starts over", "job_id", x.ID, "generation", x.Generation)
 		return e.settle(ctx, x, j, "chunk", e.queue.Insert(ctx, jobs.Plan, args(x, 0)))
 	}
 	if err != nil {

@@ -39,6 +39,8 @@ type double struct {
 	roster map[string][]string
 	// before is called at the start of each Run, and after it has emitted.
 	before, after func(ctx context.Context, r program.Request) error
+	// split is called at the start of each Split.
+	split func()
 
 	mu   sync.Mutex
 	runs []program.Request
@@ -72,6 +74,9 @@ func (d *double) selected(r program.Request) []row {
 }
 
 func (d *double) Split(_ context.Context, _ source.Snapshot, r program.Request, size int) ([]program.Request, error) {
+	if d.split != nil {
+		d.split()
+	}
 	passes := map[int]bool{}
 	for _, w := range d.rows {
 		passes[w.pass] = true

@@ -234,6 +234,16 @@ func (e *Engine) Close() error {
 	return errors.Join(e.Stop(ctx), e.queue.Close())
 }
 
+// audit notes what became of an export.
+func (e *Engine) audit(ctx context.Context, x *control.Export, action, outcome, detail string) {
+	ctx = context.WithoutCancel(ctx)
+	err := e.Control.AddEvent(ctx, control.Event{At: e.Clock(), ClientID: x.ClientID, ExportID: x.ID,
+		Action: action, Outcome: outcome, Detail: detail})
+	if err != nil {
+		e.Log.ErrorContext(ctx, "audit event lost", "action", action, "job_id", x.ID, "outcome", outcome, "error", err)
+	}
+}
+
 // order is a request as stored: what was asked, and whom it came down to.
 type order struct {
 	Request
@@ -281,7 +291,7 @@ func newID() string { return strings.ToLower(rand.Text()) }
 // resolve finds the members that a request comes down to, on the snapshot that
 // the export will read.
 func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool) error {
-	s, err := e.openSession(ctx, id, 0, 0)
+	s, err := e.openSession(ctx, id, 0, 1)
 	if err != nil {
 		return err
 	}

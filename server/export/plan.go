@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"remit/server/files"
 	"remit/server/jobs"
 	"remit/sql/control"
 	"remit/sql/source"
@@ -47,7 +48,10 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	if x.Generation >= maxGenerations {
 		return jobs.Permanent(errors.New("export started over too often"))
 	}
-	s, err := e.openSession(ctx, x.ID, x.Epoch, x.Generation)
+	if x.Generation > 0 {
+		e.Log.WarnContext(ctx, "export starts over", "job_id", x.ID, "generation", x.Generation)
+	}
+	s, err := e.openSession(ctx, x.ID, x.Epoch, x.Generation+1)
 	if err != nil {
 		return err
 	}
@@ -72,17 +76,9 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 		}
 	}
 	before := x.Generation
-	// Under the slot's lock no chunk of the new generation, queued by a sweep,
-	// can miss the session that belongs to it.
-	sl := e.slot(x.ID)
-	sl.mu.Lock()
 	err = e.Control.PlanExport(inner, x, control.Plan{
 		Program: s.fingerprint, TransactionTime: s.snap.AsOf().UTC().Truncate(time.Millisecond), Chunks: chunks, At: e.Clock(),
 	})
-	if err == nil {
-		s.generation = x.Generation
-	}
-	sl.mu.Unlock()
 	if errors.Is(err, control.ErrConflict) {
 		return nil // deleted or taken over in the meantime
 	}
@@ -162,8 +158,11 @@ type Failure struct {
 func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) error {
 	f := Failure{Code: "exception", Text: "The export failed because of an internal error.", Detail: reason.Error()}
 	var sqlError *source.SQLError
-	if errors.As(reason, &sqlError) {
+	switch {
+	case errors.As(reason, &sqlError):
 		f.Code, f.Text = "processing", "The export failed because a query of the mapping set failed."
+	case errors.Is(reason, files.ErrFull):
+		f.Code, f.Text = "no-store", "The export failed because the server has no room left for its files."
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
@@ -174,6 +173,9 @@ func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) erro
 	err = e.Control.FailExport(ctx, x.ID, x.Epoch, text, nil, now, now.Add(e.Keep))
 	if err != nil && !errors.Is(err, control.ErrConflict) {
 		return err
+	}
+	if err == nil {
+		e.audit(ctx, x, "export", "failed", f.Code)
 	}
 	e.end(x.ID, errEnded)
 	if err := e.Files.RemoveAll(ctx, x.ID); err != nil {

@@ -12,6 +12,7 @@ import (
 	"remit/mapping/program"
 	"remit/server/files"
 	"remit/server/files/filestest"
+	"remit/server/jobs"
 	"remit/sql/control"
 	"remit/sql/source"
 )
@@ -103,6 +104,44 @@ func TestBE168_CrashInAChunk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While an export is cut anew, chunks of its former cut that are still queued
+// do not run on the snapshot of the new one: their work would be thrown away.
+func TestFormerChunksDuringPlan(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.types[0].Tracked = false
+	reached := hold(d)
+	b := newBench(t, d)
+	e := b.engine()
+	id := kickoff(t, e, Request{})
+	<-reached
+	b.crash(e)
+	before := len(d.ran())
+
+	planning, goOn := make(chan struct{}), make(chan struct{})
+	d.split = func() {
+		close(planning)
+		<-goOn
+	}
+	f := b.engine()
+	<-planning
+	x, err := b.control.Export(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.chunk(t.Context(), jobs.Job{Args: args(x, 2), Attempt: 1}); err != nil {
+		t.Errorf("chunk of the former cut: %v", err)
+	}
+	if n := len(d.ran()) - before; n != 0 {
+		t.Errorf("%d chunks of the former cut ran while the export was planned anew", n)
+	}
+	close(goOn)
+	if st := wait(t, f, id); st.State != StateComplete || st.Restarts != 1 {
+		t.Errorf("export ends as %s after %d restarts", st.State, st.Restarts)
+	}
+	same(t, "chunks run anew", 8, len(d.ran())-before)
 }
 
 func TestRestart(t *testing.T) {
@@ -333,7 +372,7 @@ func TestFullDisk(t *testing.T) {
 	e := b.engine()
 	id := kickoff(t, e, Request{})
 	st := wait(t, e, id)
-	if st.State != StateFailed || !strings.Contains(st.Failure.Detail, files.ErrFull.Error()) {
+	if st.State != StateFailed || st.Failure.Code != "no-store" || !strings.Contains(st.Failure.Detail, files.ErrFull.Error()) {
 		t.Errorf("status is %+v, failure %+v", st, st.Failure)
 	}
 	if err := e.Close(); err != nil {

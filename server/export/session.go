@@ -20,7 +20,7 @@ import (
 // session is one view of the warehouse that the chunks of an export share in
 // this process, with the program and validator the export began with.
 type session struct {
-	epoch, generation int64 // under the slot's lock
+	epoch, generation int64 // whose chunks run on it
 	snap              source.Snapshot
 	release           context.CancelFunc // of the context the snapshot was opened with
 	runner            Runner
@@ -93,8 +93,8 @@ func (e *Engine) newSession(ctx context.Context, epoch, generation int64) (*sess
 		fingerprint: fingerprint(runner), running: map[int]context.CancelCauseFunc{}}, nil
 }
 
-// openSession makes sure that the export has a session of that epoch and
-// generation, and returns it.
+// openSession makes sure that the export has a session for chunks of that epoch
+// and generation, and returns it.
 func (e *Engine) openSession(ctx context.Context, id string, epoch, generation int64) (*session, error) {
 	sl := e.slot(id)
 	sl.mu.Lock()
@@ -118,14 +118,21 @@ func (e *Engine) openSession(ctx context.Context, id string, epoch, generation i
 // transaction time, so that it must begin anew.
 var errStartOver = errors.New("export starts over")
 
+// errPlanning says that an export is being cut anew, so that the chunks of its
+// former cut are of no use.
+var errPlanning = errors.New("export is being planned anew")
+
 // resume returns the session on which a chunk of x runs: the one that planned
-// it, or after a crash a new one cut at the transaction time. Error:
-// errStartOver where the cut is not possible.
+// it, or after a crash a new one cut at the transaction time. Errors:
+// errStartOver where the cut is not possible; errPlanning.
 func (e *Engine) resume(ctx context.Context, x *control.Export, o *order) (*session, error) {
 	sl := e.slot(x.ID)
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
 	if s := sl.s; s != nil {
+		if s.epoch == x.Epoch && s.generation > x.Generation && !s.over() {
+			return nil, errPlanning
+		}
 		if s.epoch == x.Epoch && s.generation == x.Generation && !s.over() && s.sound() {
 			return s, nil
 		}

@@ -138,6 +138,7 @@ func (e *Engine) expire(ctx context.Context) error {
 	ids, err := e.Control.ExpireExports(ctx, e.Clock())
 	for _, id := range ids {
 		e.Log.InfoContext(ctx, "export expired", "job_id", id)
+		e.audit(ctx, &control.Export{ID: id}, "expire", "ok", "")
 	}
 	if err != nil {
 		return err

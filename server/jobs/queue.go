@@ -87,12 +87,13 @@ type Options struct {
 	Node string
 	// Workers is how many jobs run at once.
 	Workers int
-	// Attempts bounds the attempts at a job; default 4.
+	// Attempts bounds the attempts at a job; default 6, which with the default
+	// Backoff outlasts half a minute without a database.
 	Attempts int
 	// Backoff is the wait before the second attempt, doubled for each further
 	// one up to a minute; default 1 s.
 	Backoff time.Duration
-	// Poll is how often the queue looks for jobs; default 100 ms.
+	// Poll is how often the queue looks for jobs; default 50 ms.
 	Poll     time.Duration
 	Handlers map[Kind]Handler
 	Duties   []Duty
@@ -137,13 +138,13 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, errors.New("open queue: node and workers are required")
 	}
 	if o.Attempts == 0 {
-		o.Attempts = 4
+		o.Attempts = 6
 	}
 	if o.Backoff == 0 {
 		o.Backoff = time.Second
 	}
 	if o.Poll == 0 {
-		o.Poll = 100 * time.Millisecond
+		o.Poll = 50 * time.Millisecond
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -215,7 +216,7 @@ func (q *Queue) openPostgres(ctx context.Context, o Options) error {
 
 // build migrates River's tables and makes its client.
 func build[T any](ctx context.Context, q *Queue, driver riverdriver.Driver[T], o Options) (client, error) {
-	log := slog.New(quiet{o.Log.Handler()})
+	log := slog.New(newQuiet(o.Log.Handler()))
 	m, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
@@ -252,7 +253,7 @@ func build[T any](ctx context.Context, q *Queue, driver riverdriver.Driver[T], o
 		return do(ctx)
 	}))
 	return river.NewClient(driver, &river.Config{
-		FetchCooldown:     min(o.Poll, 50*time.Millisecond),
+		FetchCooldown:     min(o.Poll, 10*time.Millisecond),
 		FetchPollInterval: o.Poll,
 		// A chunk takes as long as it takes; what a crash leaves running is
 		// inserted again under a new epoch, so River's rescue only tidies up.
@@ -410,22 +411,53 @@ func (b backoff) NextRetry(job *rivertype.JobRow) time.Time {
 }
 
 // quiet lets only River's warnings and errors through, and not those about a
-// job that failed: its owner logs them.
-type quiet struct{ slog.Handler }
+// job that failed: its owner logs them. Where the database is away, each poll
+// says so; quiet says it every quietFor.
+type quiet struct {
+	slog.Handler
+	said *said
+}
 
+// quietFor is how long a message is not repeated.
+const quietFor = 10 * time.Second
+
+// said remembers when a message was last let through. River's messages are
+// constant, so they are few.
+type said struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func newQuiet(h slog.Handler) quiet { return quiet{h, &said{last: map[string]time.Time{}}} }
+
+// Handle implements slog.Handler.
 func (h quiet) Handle(ctx context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, "JobExecutor: Job ") {
+	if strings.Contains(r.Message, "JobExecutor: Job ") || h.said.lately(r.Message, r.Time) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
+func (s *said) lately(message string, at time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.last[message]; ok && at.Sub(last) < quietFor {
+		return true
+	}
+	s.last[message] = at
+	return false
+}
+
+// Enabled implements slog.Handler.
 func (h quiet) Enabled(ctx context.Context, l slog.Level) bool {
 	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
 }
 
-func (h quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{h.Handler.WithAttrs(a)} }
-func (h quiet) WithGroup(name string) slog.Handler   { return quiet{h.Handler.WithGroup(name)} }
+// WithAttrs implements slog.Handler.
+func (h quiet) WithAttrs(a []slog.Attr) slog.Handler { return quiet{h.Handler.WithAttrs(a), h.said} }
+
+// WithGroup implements slog.Handler.
+func (h quiet) WithGroup(name string) slog.Handler { return quiet{h.Handler.WithGroup(name), h.said} }
 
 // IsPermanent says that err was made by Permanent.
 func IsPermanent(err error) bool {
