@@ -2,17 +2,24 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
+	"strconv"
 
+	"remit/mapping"
 	"remit/mapping/diag"
+	"remit/mapping/program"
 )
 
 type checkCmd struct {
 	Warehouse     string   `help:"Claims warehouse: duckdb:DIR|FILE or postgres://..." placeholder:"ADDRESS" required:""`
 	Package       []string `help:"FHIR package of your own (folder or .tgz)." placeholder:"DIR" sep:"none"`
 	NoAssumptions bool     `help:"Check as if assumed values were off."`
-	JSON          bool     `help:"Print one JSON object a diagnostic."`
+	Proof         bool     `help:"Print the proof report: what the load proved of each profile, what is judged per resource, what cannot be decided."`
+	Data          bool     `help:"Read the warehouse too, and count NULL keys, orphans, doubled keys and ids, and dangling references."`
+	JSON          bool     `help:"Print JSON: one object a diagnostic, then the reports asked for."`
 	Mappings      string   `arg:"" help:"Mapping set: a folder, or the name of a shipped set." placeholder:"DIR|SET"`
 }
 
@@ -45,7 +52,68 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 		}
 		fmt.Fprintln(a.stdout)
 	}
+	if c.Proof {
+		if err := c.proof(a, l); err != nil {
+			return err
+		}
+	}
+	if c.Data {
+		return c.data(ctx, a, l)
+	}
 	return nil
+}
+
+func (c *checkCmd) proof(a *app, l *loaded) error {
+	proof := mapping.Proof(l.program)
+	if c.JSON {
+		return proof.WriteJSON(a.stdout)
+	}
+	return proof.WriteText(a.stdout)
+}
+
+// data reads the warehouse as an export would; anything wrong ends with 1.
+func (c *checkCmd) data(ctx context.Context, a *app, l *loaded) error {
+	snap, err := l.warehouse.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("open snapshot: %w", err)
+	}
+	defer snap.Close()
+	report, err := l.program.CheckData(ctx, snap, 0)
+	if err != nil {
+		return fmt.Errorf("check data: %w", err)
+	}
+	if c.JSON {
+		err = json.NewEncoder(a.stdout).Encode(report)
+	} else {
+		err = writeDataReport(a.stdout, report)
+	}
+	if err == nil && !report.Clean() {
+		return exitCode(exitFindings)
+	}
+	return err
+}
+
+func writeDataReport(w io.Writer, r *program.DataReport) error {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	rows := [][]string{{"source", "rows", "null keys", "orphans", "doubled keys", ""}}
+	for _, s := range r.Sources {
+		rows = append(rows, []string{s.Source, number(s.Rows), number(s.NullKeys), number(s.Orphans), number(s.Duplicates), ""})
+	}
+	if err := writeColumns(w, rows); err != nil {
+		return err
+	}
+	rows = [][]string{{"type", "resources", "doubled ids", ""}}
+	for _, i := range r.IDs {
+		rows = append(rows, []string{i.Type, number(i.Resources), number(i.Duplicates), ""})
+	}
+	if err := writeColumns(w, rows); err != nil {
+		return err
+	}
+	rows = [][]string{{"reference to", "written", "dangling", "at"}}
+	for _, f := range r.References {
+		rows = append(rows, []string{f.Target, number(f.References), number(f.Dangling), f.Pos.String()})
+	}
+	return writeColumns(w, rows)
 }
 
 // writeDiagnostics prints the list of a load: JSON to stdout for a machine,

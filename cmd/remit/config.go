@@ -30,6 +30,7 @@ type config struct {
 	Store         string   `help:"File store: file:DIR, s3://... or azblob://..." placeholder:"ADDRESS"`
 	IDKeyFile     string   `help:"File whose content keys the ids (HMAC-SHA-256)." placeholder:"FILE" name:"id-key-file"`
 	NoAssumptions bool     `help:"Turn assumed values off; what needs one is withheld."`
+	NoProofs      bool     `help:"Judge every rule for every resource, also those proved when the set was loaded."`
 	Policy        string   `help:"What happens to a resource with findings: withhold or flag." placeholder:"POLICY"`
 	Workers       int      `help:"Chunks that run at the same time." placeholder:"N"`
 	TLSCert       string   `help:"PEM file of the server's certificate chain; without it the server speaks plain HTTP." placeholder:"FILE" name:"tls-cert"`
@@ -64,6 +65,7 @@ func settings() []setting {
 		{key: "store", secret: true, help: "file store: file:DIR, s3://... or azblob://...", text: func(c *config) *string { return &c.Store }},
 		{key: "id_key_file", help: "file whose content keys the ids", text: func(c *config) *string { return &c.IDKeyFile }},
 		{key: "no_assumptions", help: "turn assumed values off", flag: func(c *config) *bool { return &c.NoAssumptions }},
+		{key: "no_proofs", help: "judge also what the load has proved", flag: func(c *config) *bool { return &c.NoProofs }},
 		{key: "policy", help: "withhold or flag resources with findings", text: func(c *config) *string { return &c.Policy }},
 		{key: "workers", help: "chunks that run at the same time", number: func(c *config) *int { return &c.Workers }},
 		{key: "tls_cert", help: "PEM file of the server's certificate chain", text: func(c *config) *string { return &c.TLSCert }},

@@ -40,8 +40,17 @@ type app struct {
 type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run the whole exchange on the shipped claims: serve, authorize, export, download."`
 	Check    checkCmd    `cmd:"" help:"Check a mapping set against its warehouse and profiles."`
+	Test     testCmd     `cmd:"" help:"Run the mapping tests of a set on the embedded engine."`
+	Explain  explainCmd  `cmd:"" help:"Tell how one resource is made: rows, SQL, lines of the mapping, findings."`
+	Plan     planCmd     `cmd:"" help:"Print the passes and queries of a run."`
+	Lineage  lineageCmd  `cmd:"" help:"Print which column goes where, and what is not used or not mapped."`
+	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the mapping language, for editors."`
+	Init     initCmd     `cmd:"" help:"Start a mapping set from a warehouse's tables and from profiles."`
+	Fmt      fmtCmd      `cmd:"" help:"Lay mapping files out, meaning and comments kept."`
 	Export   exportCmd   `cmd:"" help:"Export resources to NDJSON files, without HTTP."`
 	Validate validateCmd `cmd:"" help:"Validate FHIR resources against profiles."`
+	Workbook workbookCmd `cmd:"" help:"Write a mapping set as a workbook, and take it back."`
+	Fhirpath fhirpathCmd `cmd:"" name:"fhirpath" help:"Evaluate a FHIRPath expression on a resource."`
 	Serve    serveCmd    `cmd:"" help:"Serve the Bulk Data API."`
 	Pull     pullCmd     `cmd:"" help:"Download an export from a Bulk Data server."`
 	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
@@ -52,6 +61,8 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first signal asks; a second one is obeyed at once.
+	context.AfterFunc(ctx, stop)
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
 	code := a.run(ctx, os.Args[1:])
 	stop()

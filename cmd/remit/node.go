@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"remit/mapping"
+	"remit/mapping/program"
 	"remit/profiles"
 	"remit/profiles/r4"
 	"remit/server"
@@ -31,6 +33,8 @@ type node struct {
 	files   *files.Store
 	engine  *export.Engine
 	log     *slog.Logger
+	// reloader holds the mapping set that the next job runs.
+	reloader *reloader
 }
 
 // stopWithin bounds how long a node waits for what is under way when it stops.
@@ -58,9 +62,16 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if err := refused(n.loaded); err != nil {
 		return nil, err
 	}
-	validator, err := n.loaded.profiles.Validator(profiles.ValidatorOptions{})
+	compile := func(prog *program.Program) (*profiles.Validator, error) { return c.validator(n.loaded.profiles, prog) }
+	validator, err := compile(n.loaded.program)
 	if err != nil {
-		return nil, fmt.Errorf("compile profiles: %w", err)
+		return nil, err
+	}
+	n.reloader, err = newReloader(n.loaded, validator, reloadOptions{
+		profiles: n.loaded.profiles, idKey: idKey, noAssumptions: c.NoAssumptions, version: buildInfo().Version, validator: compile,
+	}, log)
+	if err != nil {
+		return nil, err
 	}
 	if n.control, err = control.Open(ctx, c.Control); err != nil {
 		return nil, err
@@ -71,9 +82,8 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if n.files, err = files.Open(ctx, c.Store); err != nil {
 		return nil, err
 	}
-	prog := n.loaded.program
 	n.engine, err = export.New(ctx, export.Options{
-		Program:   func() (export.Runner, export.Validator) { return prog, validator },
+		Program:   n.reloader.Program,
 		Warehouse: n.loaded.warehouse, Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
 	})
@@ -84,6 +94,20 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	return n, nil
+}
+
+// validator judges what the set makes. What the load has proved is not judged
+// again, unless that is asked for.
+func (c *config) validator(set *profiles.Set, prog *program.Program) (*profiles.Validator, error) {
+	var o profiles.ValidatorOptions
+	if !c.NoProofs {
+		o.Proved = mapping.Proof(prog).Proved()
+	}
+	v, err := set.Validator(o)
+	if err != nil {
+		return nil, fmt.Errorf("compile profiles: %w", err)
+	}
+	return v, nil
 }
 
 // Close stops the engine and releases everything, in the order opposite to
@@ -145,7 +169,7 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 	authority, err := auth.New(auth.Options{
 		Clients: store, Replay: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType,
 		Fetch: auth.FetchOptions{AllowHosts: c.JWKSHost, AllowLoopbackHTTP: c.JWKSLoopback},
-		Log:   n.log, Clock: a.now,
+		Audit: n.control.AddEvent, Log: n.log, Clock: a.now,
 	})
 	if err != nil {
 		return nil, err
@@ -159,9 +183,9 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 		secure = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
 	return server.New(server.Options{
-		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.loaded.program.Types, KnownType: knownType,
+		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType,
 		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
-		TLS: secure, Log: n.log, Clock: a.now,
+		Audit: n.control.AddEvent, TLS: secure, Log: n.log, Clock: a.now,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"remit/mapping/diag"
 	"remit/mapping/library"
 	"remit/mapping/program"
+	"remit/mapping/workbook"
 	"remit/profiles"
 	"remit/sql/duckdb"
 	"remit/sql/postgres"
@@ -94,6 +95,7 @@ func load(ctx context.Context, o loadOptions) (*loaded, error) {
 	}
 	prog, list, err := mapping.Load(ctx, fsys, mapping.Env{
 		Warehouse: warehouse, Profiles: set, IDKey: o.idKey, NoAssumptions: o.noAssumptions,
+		Sheets: workbook.Rows,
 	})
 	if err != nil {
 		_ = warehouse.Close()

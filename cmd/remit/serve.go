@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,6 +15,7 @@ import (
 
 type serveCmd struct {
 	config
+	Watch time.Duration `help:"Look at the mapping set's files this often, and reload it between jobs where they changed; 0 is never." placeholder:"INTERVAL"`
 }
 
 // Help shows a worked line.
@@ -40,7 +43,17 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return errors.Join(err, n.Close())
 	}
 	fmt.Fprintf(a.stdout, "serving %s\n", face.Base())
+	var watching sync.WaitGroup
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	if c.Watch > 0 {
+		ticker := time.NewTicker(c.Watch)
+		defer ticker.Stop()
+		watching.Go(func() { n.reloader.Watch(watch, ticker.C) })
+	}
 	err = serveUntil(ctx, face, l)
+	stop()
+	watching.Wait()
 	return errors.Join(err, n.Close())
 }
 

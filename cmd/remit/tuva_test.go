@@ -452,6 +452,25 @@ func TestTuvaNoAssumptions(t *testing.T) {
 	}
 }
 
+// What the load proved is the same as what judging finds: with proofs and
+// without, the same resources are withheld for the same rules.
+func TestTuvaProofsChangeNothing(t *testing.T) {
+	t.Parallel()
+	with, without := tuvaExport(t, tuvaDuckDB), tuvaExport(t, tuvaDuckDB, "--no-proofs")
+	var a, b struct {
+		Exported, Withheld, Reasons map[string]int
+		Findings                    []map[string]any
+	}
+	readJSON(t, filepath.Join(with, "report.json"), &a)
+	readJSON(t, filepath.Join(without, "report.json"), &b)
+	byRule := func(x, y map[string]any) int { return strings.Compare(fmt.Sprint(x), fmt.Sprint(y)) }
+	slices.SortFunc(a.Findings, byRule)
+	slices.SortFunc(b.Findings, byRule)
+	if diff := cmp.Diff(b, a); diff != "" {
+		t.Errorf("report (-without proofs +with):\n%s", diff)
+	}
+}
+
 var lastUpdated = regexp.MustCompile(`"lastUpdated":"[^"]*"`)
 
 // The export from PostgreSQL equals the one from DuckDB byte for byte but for
