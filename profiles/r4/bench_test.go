@@ -104,8 +104,11 @@ func (c *claim) refer(r *Resource, parent Node, e *Element, to string, o Origin)
 
 var small = [...]string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}
 
-// place builds the tree; lines are twelve.
-func (c *claim) place(r *Resource) {
+// place builds the tree with twelve lines: 11.2 KB.
+func (c *claim) place(r *Resource) { c.placeLines(r, 12) }
+
+// placeLines builds it with as many lines as given, at most twelve.
+func (c *claim) placeLines(r *Resource, lines int) {
 	r.Start(c.eob, 1)
 	r.SetString(r.Add(Root, c.id, 2), "pro-000000814711")
 	meta := r.Add(Root, c.meta, 3)
@@ -143,7 +146,7 @@ func (c *claim) place(r *Resource) {
 	cover := r.Add(Root, c.insurance, 18)
 	r.SetString(r.Add(cover, c.focal, 18), "true")
 	c.refer(r, cover, c.coverage, "Coverage/3f1c0a77d2e94b0e-ppo", 18)
-	for line := 1; line <= 12; line++ {
+	for line := 1; line <= lines; line++ {
 		it := r.Add(Root, c.item, 19)
 		r.SetString(r.Add(it, c.itemSeq, 19), small[line])
 		r.SetString(r.Add(it, c.itemCareTeam, 19), "1")
@@ -172,21 +175,28 @@ func (c *claim) place(r *Resource) {
 	c.money(r, pay, c.payAmount, "1001.12", 26)
 }
 
+// BenchmarkBuildAppend builds an EOB and writes it: of nine lines (9 KB) and of
+// twelve (11 KB).
 func BenchmarkBuildAppend(b *testing.B) {
-	c := newClaim(b)
-	var r Resource
-	c.place(&r)
-	out := r.AppendJSON(nil)
-	b.SetBytes(int64(len(out)))
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		c.place(&r)
-		out = r.AppendJSON(out[:0])
-		n++
+	for _, lines := range []int{9, 12} {
+		b.Run(strconv.Itoa(lines)+"lines", func(b *testing.B) {
+			c := newClaim(b)
+			var r Resource
+			c.placeLines(&r, lines)
+			out := r.AppendJSON(nil)
+			b.SetBytes(int64(len(out)))
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				c.placeLines(&r, lines)
+				out = r.AppendJSON(out[:0])
+				n++
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "resources/s")
+			b.ReportMetric(float64(r.Len()), "nodes")
+			b.ReportMetric(float64(len(out)), "bytes")
+		})
 	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "resources/s")
-	b.ReportMetric(float64(r.Len()), "nodes")
 }
 
 func BenchmarkBuild(b *testing.B) {
