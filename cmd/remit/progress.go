@@ -75,7 +75,13 @@ func (p *progress) done(ok bool) {
 	p.bars.Wait()
 }
 
+// isTerminal says that w is a terminal on which a bar has room: one that tells
+// no width would show nothing.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0
 }
