@@ -42,10 +42,25 @@ func (f *controlFlags) open(ctx context.Context, a *app) (*control.Store, error)
 	return c.openControl(ctx, a)
 }
 
+// openExisting is open for verbs that make no sense on a new store: a mistyped
+// folder is told instead of made.
+func (f *controlFlags) openExisting(ctx context.Context, a *app) (*control.Store, error) {
+	c := config{Config: f.Config, Data: f.Data, Control: f.Control}
+	if err := c.resolve(a); err != nil {
+		return nil, err
+	}
+	if file, ok := strings.CutPrefix(c.Control, "sqlite:"); ok {
+		if _, err := os.Stat(file); err != nil {
+			return nil, usagef("there is no control store at %s; --data or --control tells where it is", file)
+		}
+	}
+	return control.Open(ctx, c.Control)
+}
+
 type clientAddCmd struct {
 	controlFlags
 	JWKS         string   `help:"Public keys: a JWK Set file, or the URL where the client publishes it." placeholder:"FILE|URL" required:"" name:"jwks"`
-	Scope        []string `help:"Scopes the client may be granted at most." placeholder:"SCOPE" default:"system/*.rs"`
+	Scope        []string `help:"Scopes the client may be granted at most (default ${default})." placeholder:"SCOPE" default:"system/*.rs"`
 	Group        []string `help:"Groups the client may export; all where none is given." placeholder:"ID"`
 	JWKSHost     []string `help:"Private host from which the JWKS URL may be fetched." placeholder:"HOST" name:"jwks-host" sep:"none"`
 	JWKSLoopback bool     `help:"Allow a JWKS URL of plain HTTP on loopback." name:"jwks-loopback"`
@@ -104,7 +119,7 @@ func (clientListCmd) Help() string { return "Example: remit client list --data r
 
 // Run lists the clients, oldest first.
 func (c *clientListCmd) Run(ctx context.Context, a *app) error {
-	store, err := c.open(ctx, a)
+	store, err := c.openExisting(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -161,7 +176,7 @@ func (clientRevokeCmd) Help() string {
 
 // Run turns the client off.
 func (c *clientRevokeCmd) Run(ctx context.Context, a *app) error {
-	store, err := c.open(ctx, a)
+	store, err := c.openExisting(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -183,6 +198,7 @@ type remoteFlags struct {
 	URL      string `help:"FHIR base URL of the server." placeholder:"URL" required:"" name:"url"`
 	ClientID string `help:"Client id that the server gave at registration." placeholder:"ID"`
 	Key      string `help:"Private key: JWK, JWK Set or PEM file." placeholder:"FILE"`
+	Kid      string `help:"Key id under which the server knows the key; a PEM key without it goes by its RFC 7638 thumbprint." placeholder:"KID"`
 	Scope    string `help:"Scopes to ask for." placeholder:"SCOPES" default:"system/*.rs"`
 	TokenURL string `help:"Token endpoint, where discovery does not tell it." placeholder:"URL" name:"token-url"`
 }
@@ -202,6 +218,9 @@ func (f *remoteFlags) client(a *app) (*client.Client, error) {
 		}
 		if o.Key, err = client.ParseKey(data); err != nil {
 			return nil, &usageError{fmt.Errorf("key %s: %w", f.Key, err)}
+		}
+		if f.Kid != "" {
+			o.Key = o.Key.WithID(f.Kid)
 		}
 	}
 	c, err := client.New(o)

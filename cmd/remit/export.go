@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,6 +73,9 @@ func (c *exportCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return explain(err, n.log)
 	}
+	if err := dropEarlier(c.Out); err != nil {
+		return err
+	}
 	manifest, report, err := n.engine.Save(ctx, status.ID, c.Out, c.Gzip)
 	if err != nil {
 		return err
@@ -83,6 +89,36 @@ func (c *exportCmd) Run(ctx context.Context, a *app) (err error) {
 		return exitCode(exitFindings)
 	}
 	return err
+}
+
+// dropEarlier removes the files of an earlier export from a folder, those that
+// its manifest lists and no other: two snapshots must not lie side by side.
+func dropEarlier(dir string) error {
+	const name = "manifest.json"
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var earlier export.Manifest
+	if err == nil {
+		err = json.Unmarshal(data, &earlier)
+	}
+	if err != nil {
+		return fmt.Errorf("read the earlier export's manifest: %w", err)
+	}
+	gone := []string{name}
+	for _, list := range [][]export.ManifestFile{earlier.Output, earlier.Deleted, earlier.Error} {
+		for _, f := range list {
+			base := path.Base(f.URL)
+			gone = append(gone, base, base+".gz")
+		}
+	}
+	for _, base := range gone {
+		if err := os.Remove(filepath.Join(dir, base)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the earlier export: %w", err)
+		}
+	}
+	return nil
 }
 
 // request turns the flags into what the engine takes; the types come later.

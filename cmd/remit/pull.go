@@ -69,6 +69,9 @@ func exchange(ctx context.Context, a *app, remote *client.Client, k client.Kicko
 	if err != nil {
 		return nil, nil, statusURL, err
 	}
+	if err := dropEarlier(dir); err != nil {
+		return nil, nil, statusURL, err
+	}
 	bar = startProgress(a.stderr, "downloading", a.now)
 	saved, err := remote.Fetch(ctx, manifest, client.Download{
 		Dir: dir,

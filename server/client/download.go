@@ -155,7 +155,7 @@ type fetch struct {
 // run fetches into a partial file, goes on where a broken connection left off,
 // checks, and only then gives the file its name.
 func (f *fetch) run(ctx context.Context) (err error) {
-	f.file, err = os.Create(f.path + partial)
+	f.file, err = os.OpenFile(f.path+partial, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // health data: the owner's alone
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,11 @@ type Key struct {
 // ID is the key's kid.
 func (k *Key) ID() string { return k.id }
 
+// WithID is the same key under another kid: that of the JWK Set which the
+// server was given. A PEM file tells no kid, so a Key read from one bears its
+// thumbprint (RFC 7638).
+func (k *Key) WithID(id string) *Key { return &Key{id: id, alg: k.alg, private: k.private} }
+
 // Algorithm is RS384 or ES384.
 func (k *Key) Algorithm() string { return k.alg.String() }
 
