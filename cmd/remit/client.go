@@ -22,14 +22,6 @@ type clientCmd struct {
 	Token  clientTokenCmd  `cmd:"" help:"Get an access token as a client, and print it."`
 }
 
-// openControl opens the control store that the settings name.
-func (c *config) openControl(ctx context.Context, a *app) (*control.Store, error) {
-	if err := c.resolve(a); err != nil {
-		return nil, err
-	}
-	return control.Open(ctx, c.Control)
-}
-
 // controlFlags are the settings that find the control store.
 type controlFlags struct {
 	Config  string `help:"YAML file with the settings." placeholder:"FILE"`
@@ -37,24 +29,35 @@ type controlFlags struct {
 	Control string `help:"Control store: sqlite:FILE or postgres://..." placeholder:"ADDRESS"`
 }
 
-func (f *controlFlags) open(ctx context.Context, a *app) (*control.Store, error) {
+// address is the control store's, as flags and file tell it.
+func (f *controlFlags) address(a *app) (string, error) {
 	c := config{Config: f.Config, Data: f.Data, Control: f.Control}
-	return c.openControl(ctx, a)
+	err := c.resolve(a)
+	return c.Control, err
+}
+
+// open opens the control store, and makes it where it is missing.
+func (f *controlFlags) open(ctx context.Context, a *app) (*control.Store, error) {
+	address, err := f.address(a)
+	if err != nil {
+		return nil, err
+	}
+	return control.Open(ctx, address)
 }
 
 // openExisting is open for verbs that make no sense on a new store: a mistyped
 // folder is told instead of made.
 func (f *controlFlags) openExisting(ctx context.Context, a *app) (*control.Store, error) {
-	c := config{Config: f.Config, Data: f.Data, Control: f.Control}
-	if err := c.resolve(a); err != nil {
+	address, err := f.address(a)
+	if err != nil {
 		return nil, err
 	}
-	if file, ok := strings.CutPrefix(c.Control, "sqlite:"); ok {
+	if file, ok := strings.CutPrefix(address, "sqlite:"); ok {
 		if _, err := os.Stat(file); err != nil {
 			return nil, usagef("there is no control store at %s; --data or --control tells where it is", file)
 		}
 	}
-	return control.Open(ctx, c.Control)
+	return control.Open(ctx, address)
 }
 
 type clientAddCmd struct {

@@ -135,17 +135,8 @@ func replaceFile(name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("format: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".remit-fmt-")
-	if err != nil {
+	if err := writeWhole(name, data, info.Mode().Perm()); err != nil {
 		return fmt.Errorf("format: %w", err)
-	}
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("format %s: %w", name, err), os.Remove(tmp.Name()))
 	}
 	return nil
 }
