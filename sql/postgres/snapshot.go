@@ -19,9 +19,10 @@ import (
 // each open stream has a connection of its own that has joined it. It meets
 // source.Snapshot.
 type Snapshot struct {
-	w    *Warehouse
-	id   string // quoted
-	asOf time.Time
+	w     *Warehouse
+	token string // as the server exported it
+	id    string // token, quoted
+	asOf  time.Time
 
 	// learn guards what is asked of the server through the owner connection.
 	learn sync.Mutex
@@ -44,34 +45,80 @@ func (w *Warehouse) Snapshot(ctx context.Context) (source.Snapshot, error) {
 }
 
 func (w *Warehouse) snapshot(ctx context.Context) (*Snapshot, error) {
+	// now() is the start of the transaction, which lies before the first query
+	// and so before the snapshot: nothing later than it is missed by a client
+	// that asks for changes since.
+	return w.hold(ctx, beginReading, `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
+}
+
+// beginReading begins the transaction of a snapshot's owner and of its streams.
+const beginReading = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+// hold opens a connection that keeps a snapshot alive and exports it. instant
+// is SQL for the time of the snapshot.
+func (w *Warehouse) hold(ctx context.Context, begin, instant string) (_ *Snapshot, err error) {
 	owner, err := w.session(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{w: w, owner: owner}
-	if err := run(ctx, owner.conn, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
-		owner.close()
-		return nil, err
+	defer func() {
+		if err != nil {
+			owner.close()
+		}
+	}()
+	if err := owner.conn.Exec(ctx, begin).Close(); err != nil {
+		if gone(err) {
+			return nil, source.ErrNotShared
+		}
+		return nil, sqlError(ctx, err, nil, true)
 	}
-	// now() is the start of the transaction, which lies before the first query
-	// and so before the snapshot: nothing later than it is missed by a client
-	// that asks for changes since.
-	row, err := oneRow(ctx, owner.conn, `SELECT pg_export_snapshot(), to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
+	row, err := oneRow(ctx, owner.conn, "SELECT pg_export_snapshot(), "+instant)
 	if err != nil {
-		owner.close()
 		return nil, err
 	}
 	at, err := time.Parse(time.RFC3339Nano, row[1])
 	if err != nil {
-		owner.close()
 		return nil, fmt.Errorf("read the server's time: %w", err)
 	}
-	s.asOf = at.UTC().Truncate(time.Millisecond)
+	s := &Snapshot{w: w, owner: owner, token: row[0], asOf: at.UTC().Truncate(time.Millisecond)}
 	if s.id, err = source.QuoteLiteral(row[0]); err != nil {
-		owner.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// Share names the snapshot to other processes; see source.Sharer.
+func (s *Snapshot) Share() string { return s.asOf.Format(time.RFC3339Nano) + " " + s.token }
+
+// Join opens a hold of its own on a snapshot that another process shares; see
+// source.Joiner. It exports the snapshot anew, so that its streams do not hang
+// on the process that it was joined from.
+func (w *Warehouse) Join(ctx context.Context, token string) (source.Snapshot, error) {
+	instant, id, ok := strings.Cut(token, " ")
+	at, err := time.Parse(time.RFC3339Nano, instant)
+	if !ok || err != nil {
+		return nil, fmt.Errorf("join snapshot: %w: malformed token", source.ErrNotShared)
+	}
+	quoted, err := source.QuoteLiteral(id)
+	if err != nil {
+		return nil, fmt.Errorf("join snapshot: %w: malformed token", source.ErrNotShared)
+	}
+	literal, err := source.QuoteLiteral(at.UTC().Format(time.RFC3339Nano))
+	if err != nil {
+		return nil, fmt.Errorf("join snapshot: %w", err)
+	}
+	s, err := w.hold(ctx, beginReading+"; SET TRANSACTION SNAPSHOT "+quoted, literal)
+	if err != nil {
+		return nil, fmt.Errorf("join snapshot: %w", err)
+	}
+	return s, nil
+}
+
+// gone says that the server knows no snapshot of the name asked for: malformed,
+// unknown, or its owner has ended.
+func gone(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "22023" || e.Code == "42704" || e.Code == "55000")
 }
 
 // oneRow runs a statement of our own that gives one row.
@@ -138,7 +185,7 @@ func (s *Snapshot) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = run(ctx, c, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET TRANSACTION SNAPSHOT "+s.id)
+	err = run(ctx, c, beginReading+"; SET TRANSACTION SNAPSHOT "+s.id)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("join snapshot: %w", err), disconnect(c))
 	}

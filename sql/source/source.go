@@ -8,6 +8,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -41,6 +42,9 @@ type Source interface {
 	Close() error
 }
 
+// ErrNotShared: there is no snapshot of that token, or none any more.
+var ErrNotShared = errors.New("no such shared snapshot")
+
 // Snapshot is one consistent view of the warehouse. It is safe for concurrent
 // use; several streams may be open at once (a merge join needs one per source).
 type Snapshot interface {
@@ -62,6 +66,22 @@ type Snapshot interface {
 
 	// Close ends the view. It may be called twice.
 	Close() error
+}
+
+// Sharer is a Snapshot that other processes may join while it is open, so that
+// several workers read one view. Not every engine offers it.
+type Sharer interface {
+	// Share returns the token that a Joiner takes: plain text, no secret, of no
+	// use once the snapshot is closed.
+	Share() string
+}
+
+// Joiner is a Source that joins a snapshot which another process shares.
+type Joiner interface {
+	// Join opens a further hold on the snapshot of that token: the same rows,
+	// the same AsOf. What is joined outlives the snapshot it was joined from,
+	// and may be shared in turn. Error: ErrNotShared.
+	Join(ctx context.Context, token string) (Snapshot, error)
 }
 
 // RowStream yields rows one at a time.

@@ -583,6 +583,55 @@ func testIsolation(t *testing.T, target Target) {
 	}
 }
 
+// A shared snapshot is one view, whoever reads it, and lives as long as
+// anybody holds it.
+func testShare(t *testing.T, target Target) {
+	w, change := target.Open(t, `CREATE TABLE r (k text); INSERT INTO r VALUES ('1');`)
+	joiner, ok := w.(source.Joiner)
+	first := snapshot(t, w)
+	sharer, shares := first.(source.Sharer)
+	if ok != shares {
+		t.Fatalf("the warehouse joins snapshots: %v; its snapshots are shared: %v", ok, shares)
+	}
+	if !ok {
+		t.Skip("the engine shares no snapshots")
+	}
+	q := &source.Query{From: &source.Relation{Name: "r", Table: "r"}, Columns: exprs("k"), Key: textKey("k")}
+	if err := change("INSERT INTO r VALUES ('2')"); err != nil {
+		t.Fatal(err)
+	}
+	joined := func(token string) source.Snapshot {
+		t.Helper()
+		s, err := joiner.Join(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		if !s.AsOf().Equal(first.AsOf()) {
+			t.Errorf("joined as of %v, shared as of %v", s.AsOf(), first.AsOf())
+		}
+		wantRows(t, read(t, s, q), [][]string{{"1"}})
+		return s
+	}
+	second := joined(sharer.Share())
+	token := sharer.Share()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, read(t, second, q), [][]string{{"1"}})
+	third := joined(second.(source.Sharer).Share())
+	wantRows(t, read(t, third, q), [][]string{{"1"}})
+	for _, gone := range []string{token, "", "nonsense", first.AsOf().Format(time.RFC3339Nano) + " ../x'"} {
+		if s, err := joiner.Join(t.Context(), gone); !errors.Is(err, source.ErrNotShared) {
+			t.Errorf("joining %q gives %v, %v; want ErrNotShared", gone, s, err)
+		}
+	}
+}
+
 // endless is a query whose first row is an hour away: ten thousand million rows
 // must be sorted before.
 func endless() *source.Query {

@@ -47,6 +47,7 @@ func Run(t *testing.T, target Target) {
 		{"ManyRows", testManyRows},
 		{"ConcurrentStreams", testConcurrentStreams},
 		{"Isolation", testIsolation},
+		{"Share", testShare},
 		{"Cancel", testCancel},
 		{"CloseEarlyAndTwice", testClose},
 		{"Catalog", testCatalog},
