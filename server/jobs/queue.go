@@ -1,6 +1,6 @@
 // Package jobs runs work in the background, on River: kinds of jobs, a queue of
-// this node's own, bounded attempts, periodic duties. The queue lives in SQLite
-// or PostgreSQL, as the control store does.
+// each node's own, one that all nodes share, bounded attempts, periodic duties.
+// The queues live in SQLite or PostgreSQL, as the control store does.
 //
 // The room does not know what a job does: the caller registers a function for
 // each kind. Inserting is idempotent, and the control store stays the one place
@@ -53,6 +53,9 @@ type Args struct {
 	Epoch      int64  `json:"epoch"`
 	Generation int64  `json:"generation"`
 	Chunk      int    `json:"chunk"`
+	// Try tells a job from an earlier one about the same, whose process was lost
+	// while it ran it.
+	Try int `json:"try,omitempty"`
 }
 
 // Job is one attempt at a job.
@@ -71,6 +74,9 @@ type Handler func(ctx context.Context, j Job) error
 // Permanent marks an error that another attempt would only repeat.
 func Permanent(err error) error { return river.JobCancel(err) }
 
+// Later puts a job back for any node to take after d, and counts no attempt.
+func Later(d time.Duration) error { return river.JobSnooze(d) }
+
 // Duty is work that comes back at an interval, on one node at a time.
 type Duty struct {
 	Name  string // letters, digits, underscore
@@ -85,7 +91,8 @@ type Options struct {
 	// Node names this process's own queue, [a-z0-9]{1,40}; no two running
 	// processes share one.
 	Node string
-	// Workers is how many jobs run at once.
+	// Workers is how many chunks run at once; with 0 this node leaves the
+	// chunks of the shared queue to others.
 	Workers int
 	// Attempts bounds the attempts at a job; default 6, which with the default
 	// Backoff outlasts half a minute without a database.
@@ -134,8 +141,8 @@ func Beside(control string) string {
 // Open opens the queue and brings its tables up to date. Nothing runs before
 // Start.
 func Open(ctx context.Context, o Options) (*Queue, error) {
-	if o.Node == "" || o.Workers < 1 {
-		return nil, errors.New("open queue: node and workers are required")
+	if o.Node == "" || o.Workers < 0 {
+		return nil, errors.New("open queue: a node is required, and no fewer than 0 workers")
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 6
@@ -252,6 +259,13 @@ func build[T any](ctx context.Context, q *Queue, driver riverdriver.Driver[T], o
 		defer done()
 		return do(ctx)
 	}))
+	queues := map[string]river.QueueConfig{
+		queueOf(o.Node): {MaxWorkers: max(o.Workers, minWorkers)},
+		dutyQueue:       {MaxWorkers: 1},
+	}
+	if o.Workers > 0 {
+		queues[sharedQueue] = river.QueueConfig{MaxWorkers: o.Workers}
+	}
 	return river.NewClient(driver, &river.Config{
 		FetchCooldown:     min(o.Poll, 10*time.Millisecond),
 		FetchPollInterval: o.Poll,
@@ -262,12 +276,9 @@ func build[T any](ctx context.Context, q *Queue, driver riverdriver.Driver[T], o
 		MaxAttempts:          o.Attempts,
 		RetryPolicy:          backoff(o.Backoff),
 		PeriodicJobs:         periodic,
-		Queues: map[string]river.QueueConfig{
-			queueOf(o.Node): {MaxWorkers: o.Workers},
-			dutyQueue:       {MaxWorkers: 1},
-		},
-		Workers: workers,
-		Logger:  log,
+		Queues:               queues,
+		Workers:              workers,
+		Logger:               log,
 		// It only leaves out the random pause with which many nodes keep from
 		// starting maintenance at one moment; SQLite has no many nodes.
 		TestOnly: driver.DatabaseName() == riverdriver.DatabaseNameSQLite,
@@ -292,19 +303,43 @@ func bind(ctx context.Context) (context.Context, func()) {
 	return inner, func() { stop(); cancel(nil) }
 }
 
+// Urgency puts the jobs of small exports before those of large ones.
+type Urgency int
+
+// The urgencies, as River's priorities.
+const (
+	Small  Urgency = 2
+	Medium Urgency = 3
+	Large  Urgency = 4
+)
+
 // Insert puts a job of a kind for each of args into this node's queue; those
 // that wait or run already are left alone.
 func (q *Queue) Insert(ctx context.Context, kind Kind, args ...Args) error {
+	return q.insert(ctx, queueOf(q.node), kind, Small, args)
+}
+
+// Send is Insert for the queue of another node.
+func (q *Queue) Send(ctx context.Context, node string, kind Kind, args ...Args) error {
+	return q.insert(ctx, queueOf(node), kind, Small, args)
+}
+
+// Share is Insert for the queue from which all nodes take.
+func (q *Queue) Share(ctx context.Context, u Urgency, kind Kind, args ...Args) error {
+	return q.insert(ctx, sharedQueue, kind, u, args)
+}
+
+func (q *Queue) insert(ctx context.Context, queue string, kind Kind, u Urgency, args []Args) error {
 	params := make([]river.InsertManyParams, 0, len(args))
 	for _, a := range args {
 		p := river.InsertManyParams{InsertOpts: &river.InsertOpts{
-			Queue: queueOf(q.node), MaxAttempts: q.attempts, UniqueOpts: unique(),
+			Queue: queue, MaxAttempts: q.attempts, Priority: int(u), UniqueOpts: unique(),
 		}}
 		switch kind {
 		case Plan:
 			p.Args, p.InsertOpts.Priority = planArgs{a}, 1
 		case Chunk:
-			p.Args, p.InsertOpts.Priority = chunkArgs{a}, 2
+			p.Args = chunkArgs{a}
 		case Finish:
 			p.Args, p.InsertOpts.Priority = finishArgs{a}, 1
 		default:
@@ -370,7 +405,14 @@ func (q *Queue) Close() error {
 	return errors.Join(q.Stop(ctx), q.close())
 }
 
-const dutyQueue = "duties"
+const (
+	dutyQueue   = "duties"
+	sharedQueue = "shared"
+)
+
+// minWorkers is how many jobs of its own queue a node runs at once at least:
+// exports are planned and finished where they were accepted.
+const minWorkers = 2
 
 func queueOf(node string) string { return "node_" + node }
 

@@ -25,6 +25,10 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("StopCancelsWithCause", func(t *testing.T) { stops(t, address(t)) })
 	t.Run("StartAndStopInAnyOrder", func(t *testing.T) { anyOrder(t, address(t)) })
 	t.Run("QueueOfItsOwn", func(t *testing.T) { ownQueue(t, address(t)) })
+	t.Run("SharedQueue", func(t *testing.T) { shared(t, address(t)) })
+	t.Run("SmallBeforeLarge", func(t *testing.T) { urgency(t, address(t)) })
+	t.Run("Later", func(t *testing.T) { later(t, address(t)) })
+	t.Run("AnotherTry", func(t *testing.T) { anotherTry(t, address(t)) })
 	t.Run("Duty", func(t *testing.T) { duty(t, address(t)) })
 }
 
@@ -257,4 +261,127 @@ func duty(t *testing.T, address string) {
 	}})
 	start(t, q)
 	receive(t, done)
+}
+
+// What is shared is run by whoever takes chunks, once; what is sent, by the
+// node that it was sent to.
+func shared(t *testing.T, address string) {
+	type ran struct {
+		node string
+		kind jobs.Kind
+		jobs.Args
+	}
+	got := make(chan ran, 100)
+	note := func(node string, kind jobs.Kind) jobs.Handler {
+		return func(_ context.Context, j jobs.Job) error { got <- ran{node, kind, j.Args}; return nil }
+	}
+	queue := func(node string, workers int) *jobs.Queue {
+		q, err := jobs.Open(t.Context(), jobs.Options{Address: address, Node: node, Workers: workers, Poll: 10 * time.Millisecond,
+			Handlers: handlers{jobs.Chunk: note(node, jobs.Chunk), jobs.Finish: note(node, jobs.Finish)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := q.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		start(t, q)
+		return q
+	}
+	front, _, _ := queue("front", 0), queue("a", 1), queue("b", 1)
+	args := make([]jobs.Args, 20)
+	for i := range args {
+		args[i] = jobs.Args{Export: "x", Chunk: i}
+	}
+	if err := front.Share(t.Context(), jobs.Small, jobs.Chunk, args[:10]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := front.Share(t.Context(), jobs.Large, jobs.Chunk, args[10:]...); err != nil {
+		t.Fatal(err)
+	}
+	if err := front.Send(t.Context(), "b", jobs.Finish, jobs.Args{Export: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := front.Insert(t.Context(), jobs.Finish, jobs.Args{Export: "z"}); err != nil {
+		t.Fatal(err)
+	}
+	chunks := map[int]int{}
+	for range 22 {
+		switch r := receive(t, got); {
+		case r.kind == jobs.Chunk && r.node != "front":
+			chunks[r.Chunk]++
+		case r.Export == "y" && r.node == "b", r.Export == "z" && r.node == "front":
+		default:
+			t.Errorf("%s ran %s of %+v", r.node, r.kind, r.Args)
+		}
+	}
+	for i := range args {
+		if chunks[i] != 1 {
+			t.Errorf("chunk %d ran %d times", i, chunks[i])
+		}
+	}
+}
+
+func urgency(t *testing.T, address string) {
+	got := make(chan string, 10)
+	q := open(t, address, "a", handlers{jobs.Chunk: func(_ context.Context, j jobs.Job) error { got <- j.Export; return nil }})
+	for _, in := range []struct {
+		u      jobs.Urgency
+		export string
+	}{{jobs.Large, "large"}, {jobs.Medium, "medium"}, {jobs.Small, "small"}} {
+		if err := q.Share(t.Context(), in.u, jobs.Chunk, jobs.Args{Export: in.export}, jobs.Args{Export: in.export, Chunk: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, q)
+	var order []string
+	for range 6 {
+		order = append(order, receive(t, got))
+	}
+	// Two run at once, so neighbours may change places.
+	if diff := cmp.Diff([]string{"small", "small", "medium", "medium", "large", "large"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func later(t *testing.T, address string) {
+	const often = 5 // more than there are attempts
+	got := make(chan jobs.Job, often)
+	var ran atomic.Int32
+	q := open(t, address, "a", handlers{jobs.Chunk: func(_ context.Context, j jobs.Job) error {
+		got <- j
+		if ran.Add(1) < often {
+			return jobs.Later(time.Millisecond)
+		}
+		return nil
+	}})
+	insert(t, q, jobs.Chunk, jobs.Args{Export: "x"})
+	start(t, q)
+	for range often {
+		if j := receive(t, got); j.Last {
+			t.Error("putting a job back counted as an attempt")
+		}
+	}
+}
+
+// A job that another process may still be running can be inserted once more
+// under the next try.
+func anotherTry(t *testing.T, address string) {
+	started, release := make(chan jobs.Args, 10), make(chan struct{})
+	q := open(t, address, "a", handlers{jobs.Chunk: func(_ context.Context, j jobs.Job) error {
+		started <- j.Args
+		<-release
+		return nil
+	}})
+	defer close(release)
+	start(t, q)
+	one := jobs.Args{Export: "x", Chunk: 1}
+	insert(t, q, jobs.Chunk, one)
+	receive(t, started)
+	one.Try = 1
+	insert(t, q, jobs.Chunk, one)
+	if diff := cmp.Diff(one, receive(t, started)); diff != "" {
+		t.Errorf("second try (-want +got):\n%s", diff)
+	}
 }
