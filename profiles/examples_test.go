@@ -1,13 +1,18 @@
 package profiles
 
 import (
+	"archive/tar"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"remit/profiles/r4"
 )
@@ -39,29 +44,101 @@ var exceptions = map[string][]string{
 	},
 }
 
-func exampleFiles(t testing.TB) []string {
-	t.Helper()
-	files, err := filepath.Glob("testdata/examples/*/*.json")
-	if err != nil || len(files) < 150 {
-		t.Fatalf("%d examples found: %v", len(files), err)
-	}
-	return files
+// example is one published example; name is its path in testdata/examples.
+type example struct {
+	name   string
+	raw    []byte
+	packed bool
 }
 
+// examples gives all published examples, those in folders and those packed in
+// more.tar.zst, sorted by name.
+func examples(t testing.TB) []example {
+	t.Helper()
+	all, err := allExamples()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 736 {
+		t.Fatalf("%d examples found", len(all))
+	}
+	return all
+}
+
+var allExamples = sync.OnceValues(func() ([]example, error) {
+	const dir = "testdata/examples"
+	var all []example
+	files, err := filepath.Glob(dir + "/*/*.json")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, example{name: strings.TrimPrefix(filepath.ToSlash(file), dir+"/"), raw: raw})
+	}
+	f, err := os.Open(dir + "/more.tar.zst")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	for tr := tar.NewReader(z); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		raw, err := io.ReadAll(tr)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, example{name: h.Name, raw: raw, packed: true})
+	}
+	slices.SortFunc(all, func(a, b example) int { return strings.Compare(a.name, b.name) })
+	return all, nil
+})
+
+// unpacked gives the examples that lie in folders: about every fourth.
+func unpacked(t testing.TB) []example {
+	t.Helper()
+	return slices.DeleteFunc(slices.Clone(examples(t)), func(e example) bool { return e.packed })
+}
+
+// guide is the folder of an example.
+func (e example) guide() string {
+	guide, _, _ := strings.Cut(e.name, "/")
+	return guide
+}
+
+func (e example) parse(t testing.TB) *r4.Resource {
+	t.Helper()
+	var (
+		p r4.Parser
+		r r4.Resource
+	)
+	if problems := p.Parse(e.raw, &r); len(problems) > 0 {
+		t.Fatalf("%s: %v", e.name, problems)
+	}
+	return &r
+}
+
+// readExample reads one of the examples that lie in folders.
 func readExample(t testing.TB, file string) *r4.Resource {
 	t.Helper()
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var (
-		p r4.Parser
-		r r4.Resource
-	)
-	if problems := p.Parse(raw, &r); len(problems) > 0 {
-		t.Fatalf("%s: %v", file, problems)
-	}
-	return &r
+	return example{name: file, raw: raw}.parse(t)
 }
 
 func TestExamples(t *testing.T) {
@@ -70,18 +147,27 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range exampleFiles(t) {
+	unused := maps.Clone(exceptions)
+	judged := map[string]int{}
+	for _, e := range examples(t) {
 		var got []string
-		for _, f := range v.Validate(readExample(t, file), nil) {
+		for _, f := range v.Validate(e.parse(t), nil) {
 			if f.Severity == Error {
 				got = append(got, strings.TrimSpace(f.Path+" "+f.Code+" "+f.Element+" "+f.Constraint))
 			}
 		}
 		slices.Sort(got)
-		name := filepath.ToSlash(strings.TrimPrefix(file, filepath.FromSlash("testdata/examples/")))
-		if diff := cmp.Diff(exceptions[name], got); diff != "" {
-			t.Errorf("%s: errors:\n%s", name, diff)
+		if diff := cmp.Diff(exceptions[e.name], got); diff != "" {
+			t.Errorf("%s: errors:\n%s", e.name, diff)
 		}
+		delete(unused, e.name)
+		judged[e.guide()]++
+	}
+	for name := range unused {
+		t.Errorf("there is no example %s", name)
+	}
+	for _, guide := range slices.Sorted(maps.Keys(judged)) {
+		t.Logf("%-16s %4d examples judged", guide, judged[guide])
 	}
 }
 
@@ -101,25 +187,25 @@ func TestValidateConcurrently(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := exampleFiles(t)
-	results := make([][4][]Finding, len(files))
+	all := unpacked(t)
+	results := make([][4][]Finding, len(all))
 	done := make(chan bool)
 	for g := range 4 {
 		go func() {
 			defer func() { done <- true }()
-			for i, file := range files {
-				results[i][g] = many.Validate(readExample(t, file), nil)
+			for i, e := range all {
+				results[i][g] = many.Validate(e.parse(t), nil)
 			}
 		}()
 	}
 	for range 4 {
 		<-done
 	}
-	for i, file := range files {
-		want := alone.Validate(readExample(t, file), nil)
+	for i, e := range all {
+		want := alone.Validate(e.parse(t), nil)
 		for g := range 4 {
 			if diff := cmp.Diff(want, results[i][g]); diff != "" {
-				t.Fatalf("%s: %s", file, diff)
+				t.Fatalf("%s: %s", e.name, diff)
 			}
 		}
 	}

@@ -2,8 +2,6 @@ package profiles
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,7 +72,7 @@ func TestMutateInvariants(t *testing.T) {
 			}
 		}
 	}
-	var examples []*r4.Resource
+	var bodies []*r4.Resource
 	texts := map[*r4.Resource][]byte{}
 	for _, body := range seeds {
 		e := new(r4.Resource)
@@ -83,19 +81,15 @@ func TestMutateInvariants(t *testing.T) {
 		}
 		texts[e] = e.AppendJSON(nil)
 		new(r4.Parser).Parse(texts[e], e)
-		examples = append(examples, e)
+		bodies = append(bodies, e)
 	}
-	for _, file := range exampleFiles(t) {
-		name := filepath.ToSlash(strings.TrimPrefix(file, filepath.FromSlash("testdata/examples/")))
-		if exceptions[name] == nil && (strings.HasPrefix(name, "carin-bb-2.1.0/") || strings.HasPrefix(name, "r4-core")) {
-			if _, err := os.Stat(file); err != nil {
-				t.Fatal(err)
-			}
+	for _, one := range examples(t) {
+		if exceptions[one.name] == nil && (one.guide() == "carin-bb-2.1.0" || one.guide() == "r4-core-4.0.1") {
 			// As its own JSON again, so that nodes have the same numbers in copies.
-			text := readExample(t, file).AppendJSON(nil)
+			text := one.parse(t).AppendJSON(nil)
 			e := new(r4.Resource)
 			new(r4.Parser).Parse(text, e)
-			examples = append(examples, e)
+			bodies = append(bodies, e)
 			texts[e] = text
 		}
 	}
@@ -106,7 +100,7 @@ func TestMutateInvariants(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := &breaker{t: t, v: v, p: p, texts: texts}
-		for _, e := range examples {
+		for _, e := range bodies {
 			if e.Type().Name() == p.Type {
 				b.examples = append(b.examples, e)
 			}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,28 +12,24 @@ import (
 	"remit/profiles/r4"
 )
 
-// TestMutateJSON spoils the JSON of every example, one place at a time, and looks
+// TestMutateJSON spoils the JSON of every example in a folder, one place at a time, and looks
 // for the problem at that place.
 //
 // Source: R4, 2.6.2 "JSON Representation of Resources".
 func TestMutateJSON(t *testing.T) {
 	t.Parallel()
 	s := &spoiler{t: t, tried: map[string]int{}, found: map[string]int{}, done: map[string]int{}}
-	for i, file := range exampleFiles(t) {
+	for i, e := range unpacked(t) {
 		if testing.Short() && i%10 != 0 {
 			continue
 		}
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec := json.NewDecoder(bytes.NewReader(e.raw))
 		dec.UseNumber()
 		var v map[string]any
 		if err := dec.Decode(&v); err != nil {
 			t.Fatal(err)
 		}
-		s.name = filepath.Base(file)
+		s.name = e.name
 		s.top = v
 		s.object(v, v["resourceType"].(string))
 	}

@@ -1,7 +1,6 @@
 package profiles
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,11 +86,11 @@ func TestProvedChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := 0
-	for i, file := range exampleFiles(t) {
+	for i, e := range examples(t) {
 		if testing.Short() && i%10 != 0 {
 			continue
 		}
-		r := readExample(t, file)
+		r := e.parse(t)
 		want := plain.Validate(r, nil)
 		c := &ruleCollector{Proved{}, map[*program]bool{}, map[*table]bool{}}
 		c.program(s.compiler.root(r.Type()))
@@ -111,7 +110,7 @@ func TestProvedChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, v.Validate(r, nil), cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s:\n%s", filepath.Base(file), diff)
+			t.Errorf("%s:\n%s", e.name, diff)
 		}
 	}
 	t.Logf("%d rules proved in all", left)

@@ -1,12 +1,18 @@
 package opinion
 
 import (
+	"archive/tar"
+	"errors"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"remit/profiles"
 	"remit/profiles/r4"
@@ -22,6 +28,21 @@ var disagreements = map[string]struct {
 	"pdex-2.2.0/Parameters-payer-multi-member-match-out.json": {
 		complaints: []string{"Parameters.parameter[0].resource: unknown field", "Parameters.parameter[1].resource: unknown field", "Parameters.parameter[2].resource: unknown field"},
 		reason:     "the library refuses any Parameters.parameter.resource, which R4 has",
+	},
+	"pdex-2.2.0/Parameters-payer-multi-member-match-in.json": {
+		complaints: []string{
+			"Parameters.parameter[0].part[0].resource: unknown field", "Parameters.parameter[0].part[1].resource: unknown field",
+			"Parameters.parameter[0].part[2].resource: unknown field", "Parameters.parameter[0].part[3].resource: unknown field",
+		},
+		reason: "as above",
+	},
+	"pdex-2.2.0/Parameters-provider-member-match-request-001.json": {
+		complaints: []string{
+			"Parameters.parameter[0].part[0].resource: unknown field", "Parameters.parameter[0].part[1].resource: unknown field",
+			"Parameters.parameter[0].part[2].resource: unknown field", "Parameters.parameter[1].part[0].resource: unknown field",
+			"Parameters.parameter[1].part[1].resource: unknown field", "Parameters.parameter[1].part[2].resource: unknown field",
+		},
+		reason: "as above",
 	},
 	"pdex-2.2.0/Parameters-provider-member-match-response-001.json": {
 		complaints: []string{"Parameters.parameter[0].resource: unknown field", "Parameters.parameter[1].resource: unknown field", "Parameters.parameter[2].resource: unknown field"},
@@ -54,10 +75,8 @@ var disagreements = map[string]struct {
 // what the other accepts, or where both refuse, it stands above.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../testdata/examples/*/*.json")
-	if err != nil || len(files) < 150 {
-		t.Fatalf("%d examples: %v", len(files), err)
-	}
+	all := examples(t)
+	unused := maps.Clone(disagreements)
 	set, err := profiles.Open(profiles.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -72,12 +91,8 @@ func TestAgreement(t *testing.T) {
 		r       r4.Resource
 		refused int
 	)
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := filepath.ToSlash(strings.TrimPrefix(file, filepath.FromSlash("../testdata/examples/")))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		data := all[name]
 		var ours []string
 		for _, problem := range p.Parse(data, &r) {
 			ours = append(ours, problem.Code+" "+problem.Path)
@@ -101,6 +116,55 @@ func TestAgreement(t *testing.T) {
 		if (want.complaints != nil || want.errors != nil) && want.reason == "" {
 			t.Errorf("%s: a disagreement without a reason", name)
 		}
+		delete(unused, name)
 	}
-	t.Logf("%d examples, %d refused by the second opinion, %d disagreements", len(files), refused, len(disagreements))
+	for name := range unused {
+		t.Errorf("there is no example %s", name)
+	}
+	t.Logf("%d examples, %d refused by the second opinion, %d disagreements", len(all), refused, len(disagreements))
+}
+
+// examples gives all published examples by name: those in folders and those
+// packed in more.tar.zst.
+func examples(t *testing.T) map[string][]byte {
+	t.Helper()
+	const dir = "../testdata/examples"
+	all := map[string][]byte{}
+	files, err := filepath.Glob(dir + "/*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimPrefix(filepath.ToSlash(file), dir+"/")] = data
+	}
+	f, err := os.Open(dir + "/more.tar.zst")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for tr := tar.NewReader(z); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[h.Name], err = io.ReadAll(tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) != 736 {
+		t.Fatalf("%d examples", len(all))
+	}
+	return all
 }
