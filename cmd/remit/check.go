@@ -38,6 +38,9 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer l.Close()
+	for _, warning := range l.warnings() {
+		fmt.Fprintln(a.stderr, "warning: "+warning)
+	}
 	if err := writeDiagnostics(a, l, c.JSON); err != nil {
 		return err
 	}

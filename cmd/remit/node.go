@@ -62,6 +62,9 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if err := refused(n.loaded); err != nil {
 		return nil, err
 	}
+	for _, warning := range n.loaded.warnings() {
+		fmt.Fprintln(a.stderr, "warning: "+warning)
+	}
 	compile := func(prog *program.Program) (*profiles.Validator, error) { return c.validator(n.loaded.profiles, prog) }
 	validator, err := compile(n.loaded.program)
 	if err != nil {

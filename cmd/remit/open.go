@@ -68,6 +68,15 @@ type loaded struct {
 
 func (l *loaded) Close() error { return l.warehouse.Close() }
 
+// warnings tells what reading the warehouse's files mended; other warehouses
+// have none.
+func (l *loaded) warnings() []string {
+	if w, ok := l.warehouse.(interface{ Warnings() []string }); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
 // loadOptions choose what to load.
 type loadOptions struct {
 	warehouse     string

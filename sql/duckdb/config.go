@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -31,12 +33,14 @@ type config struct {
 
 // tableConfig says how one table is read; the top level holds the defaults.
 type tableConfig struct {
-	file      string
-	types     string // "text" or "sniff"
-	nulls     []string
-	delimiter string
-	columns   []declaredColumn
-	at        yamlPlace
+	file       string
+	files      []string // patterns; all files that match one are one table
+	fileColumn string   // name of a column that holds the file's name, "" for none
+	types      string   // "text" or "sniff"
+	nulls      []string
+	delimiter  string
+	columns    []declaredColumn
+	at         yamlPlace
 }
 
 type declaredColumn struct {
@@ -93,26 +97,32 @@ func (cfg *config) parse(text []byte) error {
 				p.fault(n, "time_zone %q is not known", cfg.timeZone)
 			}
 		},
-		"types":     func(n *yaml.Node) { p.types(n, &cfg.tableConfig) },
-		"nulls":     func(n *yaml.Node) { cfg.nulls = p.list(n) },
-		"delimiter": func(n *yaml.Node) { p.delimiter(n, &cfg.tableConfig) },
+		"types":       func(n *yaml.Node) { p.types(n, &cfg.tableConfig) },
+		"nulls":       func(n *yaml.Node) { cfg.nulls = p.list(n) },
+		"delimiter":   func(n *yaml.Node) { p.delimiter(n, &cfg.tableConfig) },
+		"file_column": func(n *yaml.Node) { cfg.fileColumn = p.text(n) },
 		"tables": func(n *yaml.Node) {
 			p.each(n, func(key, value *yaml.Node) {
 				t := cfg.tableConfig
 				t.at = yamlPlace{key.Line, key.Column}
 				cfg.byTable[strings.ToLower(key.Value)] = &t
 				p.fields(value, map[string]func(*yaml.Node){
-					"file":      func(n *yaml.Node) { t.file = p.file(n) },
-					"types":     func(n *yaml.Node) { p.types(n, &t) },
-					"nulls":     func(n *yaml.Node) { t.nulls = p.list(n) },
-					"delimiter": func(n *yaml.Node) { p.delimiter(n, &t) },
-					"columns":   func(n *yaml.Node) { p.columns(n, &t) },
+					"file":        func(n *yaml.Node) { t.file = p.file(n) },
+					"files":       func(n *yaml.Node) { t.files = p.patterns(n) },
+					"file_column": func(n *yaml.Node) { t.fileColumn = p.text(n) },
+					"types":       func(n *yaml.Node) { p.types(n, &t) },
+					"nulls":       func(n *yaml.Node) { t.nulls = p.list(n) },
+					"delimiter":   func(n *yaml.Node) { p.delimiter(n, &t) },
+					"columns":     func(n *yaml.Node) { p.columns(n, &t) },
 					"text": func(n *yaml.Node) {
 						for i, name := range p.list(n) {
 							t.columns = append(t.columns, declaredColumn{name: name, kind: "VARCHAR", at: yamlPlace{n.Content[i].Line, n.Content[i].Column}})
 						}
 					},
 				})
+				if t.file != "" && t.files != nil {
+					p.fault(key, "table %q has both file and files", key.Value)
+				}
 				p.unique(&t)
 			})
 		},
@@ -214,6 +224,20 @@ func (p *configParser) file(n *yaml.Node) string {
 	return name
 }
 
+// patterns reads a list of file names, which may hold * and ?.
+func (p *configParser) patterns(n *yaml.Node) []string {
+	list := p.list(n)
+	for i, pattern := range list {
+		if _, err := filepath.Match(pattern, ""); err != nil || pattern != filepath.Base(pattern) || pattern == "." || pattern == ".." {
+			p.fault(n.Content[i], "files must be names of files in this folder, with * and ? for what varies")
+		}
+	}
+	if len(list) == 0 {
+		p.fault(n, "files is an empty list")
+	}
+	return list
+}
+
 func (p *configParser) columns(n *yaml.Node, t *tableConfig) {
 	p.each(n, func(key, value *yaml.Node) {
 		kind := strings.ToUpper(p.text(value))
@@ -248,11 +272,12 @@ func (p *configParser) unique(t *tableConfig) {
 	}
 }
 
-// dataFile is a file of the folder that is a table.
+// dataFile is a table of the folder with the files that hold it.
 type dataFile struct {
 	table  string
-	path   string
-	format string // csv, parquet, ndjson
+	path   string   // of the first file
+	more   []string // paths of further files of the table, by name
+	format string   // csv, parquet, ndjson
 	tableConfig
 }
 
@@ -263,32 +288,54 @@ var formats = map[string]string{
 	".ndjson":  "ndjson", ".ndjson.gz": "ndjson", ".jsonl": "ndjson", ".jsonl.gz": "ndjson",
 }
 
-// tables lists the folder's tables by name. Errors: two files for one table, a
-// declared table without a file, no table at all.
+// textEndings are the endings of files that are a table only where
+// warehouse.yaml says so: they may as well be notes.
+var textEndings = []string{".txt", ".txt.gz", ".psv", ".psv.gz"}
+
+// owner finds the table that declares a file by name or pattern.
+func (cfg *config) owner(file string) (table string) {
+	for _, name := range slices.Sorted(maps.Keys(cfg.byTable)) {
+		t := cfg.byTable[name]
+		if t.file == file {
+			return name
+		}
+		for _, pattern := range t.files {
+			if ok, _ := filepath.Match(pattern, file); ok {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// tables lists the folder's tables by name. Errors: two files for one table
+// that names no files, files of one table in two formats, a declared table
+// without a file, no table at all.
 func (cfg *config) tables(dir string) ([]dataFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list folder: %w", err)
 	}
-	named := map[string]string{} // file name -> table, where the file is declared
-	for name, t := range cfg.byTable {
-		if t.file != "" {
-			named[t.file] = name
-		}
-	}
 	byTable := map[string]dataFile{}
 	var faults []error
 	for _, e := range entries {
+		if !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
 		stem, format := splitName(e.Name())
-		if format == "" || !e.Type().IsRegular() && e.Type()&fs.ModeSymlink == 0 {
+		owner := cfg.owner(e.Name())
+		if format == "" && owner != "" && isText(e.Name()) {
+			format = "csv"
+		}
+		if format == "" {
 			continue
 		}
 		f := dataFile{table: stem, path: filepath.Join(dir, e.Name()), format: format, tableConfig: cfg.tableConfig}
-		if name, ok := named[e.Name()]; ok {
-			f.table = name
+		if owner != "" {
+			f.table = owner
 		}
 		if t := cfg.byTable[strings.ToLower(f.table)]; t != nil {
-			if t.file != "" && t.file != e.Name() {
+			if owner == "" && (t.file != "" || t.files != nil) {
 				continue
 			}
 			f.tableConfig = *t
@@ -297,7 +344,15 @@ func (cfg *config) tables(dir string) ([]dataFile, error) {
 			f.delimiter = "\t"
 		}
 		if other, ok := byTable[strings.ToLower(f.table)]; ok {
-			faults = append(faults, fmt.Errorf("%s and %s are both table %s", filepath.Base(other.path), e.Name(), f.table))
+			switch {
+			case f.files == nil:
+				faults = append(faults, fmt.Errorf("%s and %s are both table %s", filepath.Base(other.path), e.Name(), f.table))
+			case other.format != f.format:
+				faults = append(faults, fmt.Errorf("%s and %s are both table %s, in two formats", filepath.Base(other.path), e.Name(), f.table))
+			default:
+				other.more = append(other.more, f.path)
+				byTable[strings.ToLower(f.table)] = other
+			}
 			continue
 		}
 		byTable[strings.ToLower(f.table)] = f
@@ -317,6 +372,12 @@ func (cfg *config) tables(dir string) ([]dataFile, error) {
 	}
 	sort.Slice(faults, func(i, j int) bool { return faults[i].Error() < faults[j].Error() })
 	return out, errors.Join(faults...)
+}
+
+// isText says whether a file's name ends in one of textEndings.
+func isText(name string) bool {
+	lower := strings.ToLower(name)
+	return slices.ContainsFunc(textEndings, func(ending string) bool { return strings.HasSuffix(lower, ending) })
 }
 
 func splitName(name string) (stem, format string) {

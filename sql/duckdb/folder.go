@@ -28,7 +28,7 @@ func fingerprintOf(dir string) (fingerprint, error) {
 	}
 	out := fingerprint{}
 	for _, e := range entries {
-		if _, format := splitName(e.Name()); format == "" && e.Name() != configName {
+		if _, format := splitName(e.Name()); format == "" && e.Name() != configName && !isText(e.Name()) {
 			continue
 		}
 		// Stat, not Lstat: a link's target is what is read.
@@ -75,13 +75,13 @@ func (w *Warehouse) importFolder(ctx context.Context, data *imported) error {
 		if err != nil {
 			return err
 		}
-		err = importFiles(ctx, data.db, cfg, files)
+		warnings, err := importFiles(ctx, data.db, cfg, files)
 		after, errAfter := fingerprintOf(w.path)
 		if errAfter != nil {
 			return errAfter
 		}
 		if before.equal(after) {
-			data.config, data.seen = cfg, before
+			data.config, data.seen, data.warnings = cfg, before, warnings
 			return err
 		}
 		// A fault may come from a file that was half written: try again.
@@ -91,10 +91,12 @@ func (w *Warehouse) importFolder(ctx context.Context, data *imported) error {
 	}
 }
 
-func importFiles(ctx context.Context, db *database, cfg *config, files []dataFile) error {
+// importFiles reads the tables; warnings say what was mended on the way, by
+// file, never by value.
+func importFiles(ctx context.Context, db *database, cfg *config, files []dataFile) (warnings []string, err error) {
 	c, err := db.connect(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer db.giveBack(c)
 	zone := cfg.timeZone
@@ -103,10 +105,10 @@ func importFiles(ctx context.Context, db *database, cfg *config, files []dataFil
 	}
 	quotedZone, err := source.QuoteLiteral(zone)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.exec(ctx, "SET TimeZone = "+quotedZone); err != nil {
-		return err
+		return nil, err
 	}
 	schema := cfg.schema
 	if schema == "" {
@@ -114,34 +116,36 @@ func importFiles(ctx context.Context, db *database, cfg *config, files []dataFil
 	}
 	quoted, err := source.QuoteIdent(schema)
 	if err != nil {
-		return fmt.Errorf("schema: %w", err)
+		return nil, fmt.Errorf("schema: %w", err)
 	}
 	if err := c.exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoted); err != nil {
-		return fmt.Errorf("create schema %s: %w", schema, err)
+		return nil, fmt.Errorf("create schema %s: %w", schema, err)
 	}
 	var faults []error
 	for _, f := range files {
 		l := &loader{conn: c, schema: quoted, file: f}
 		if err := l.load(ctx); err != nil {
 			if cause := context.Cause(ctx); cause != nil {
-				return cause
+				return nil, cause
 			}
-			faults = append(faults, fmt.Errorf("%s: %w", filepath.Base(f.path), err))
+			faults = append(faults, fmt.Errorf("%s: %w", filepath.Base(l.file.path), err))
 		}
+		warnings = append(warnings, l.warnings...)
 	}
 	if err := errors.Join(faults...); err != nil {
-		return err
+		return warnings, err
 	}
 	// The import's zone must not outlive it: lock sets UTC for all.
-	return c.exec(ctx, "RESET TimeZone")
+	return warnings, c.exec(ctx, "RESET TimeZone")
 }
 
-// loader reads one file into a table.
+// loader reads the files of one table; file.path is the one at hand.
 type loader struct {
-	conn   *conn
-	schema string // quoted
-	file   dataFile
-	header []string // of the file, as far as it has one
+	conn     *conn
+	schema   string // quoted
+	file     dataFile
+	header   []string // of the file at hand, as far as it has one
+	warnings []string
 }
 
 func (l *loader) load(ctx context.Context) error {
@@ -154,6 +158,26 @@ func (l *loader) load(ctx context.Context) error {
 	if err := l.conn.exec(ctx, "DROP TABLE IF EXISTS "+target); err != nil {
 		return err
 	}
+	if err := l.stage(ctx, stage); err != nil {
+		return err
+	}
+	for _, path := range l.file.more {
+		l.file.path, l.header = path, nil
+		if err := l.add(ctx, stage); err != nil {
+			return err
+		}
+	}
+	if len(l.file.columns) == 0 {
+		return l.conn.exec(ctx, "ALTER TABLE "+stage+" RENAME TO "+table)
+	}
+	if err := l.cast(ctx, stage, target); err != nil {
+		return err
+	}
+	return l.conn.exec(ctx, "DROP TABLE "+stage)
+}
+
+// stage reads the file at hand into a table of its own.
+func (l *loader) stage(ctx context.Context, stage string) (err error) {
 	if err := l.conn.exec(ctx, "DROP TABLE IF EXISTS "+stage); err != nil {
 		return err
 	}
@@ -165,16 +189,42 @@ func (l *loader) load(ctx context.Context) error {
 	case "parquet":
 		err = l.loadParquet(ctx, stage)
 	}
+	if err != nil || l.file.fileColumn == "" {
+		return err
+	}
+	column, err := source.QuoteIdent(l.file.fileColumn)
+	if err != nil {
+		return fmt.Errorf("file_column: %w", err)
+	}
+	name, err := source.QuoteLiteral(filepath.Base(l.file.path))
 	if err != nil {
 		return err
 	}
-	if len(l.file.columns) == 0 {
-		return l.conn.exec(ctx, "ALTER TABLE "+stage+" RENAME TO "+table)
+	if err := l.conn.exec(ctx, "ALTER TABLE "+stage+" ADD COLUMN "+column+" VARCHAR DEFAULT "+name); err != nil {
+		return fmt.Errorf("file_column %q: %w", l.file.fileColumn, err)
 	}
-	if err := l.cast(ctx, stage, target); err != nil {
+	return nil
+}
+
+// add appends the file at hand to what is staged. Columns are matched by name;
+// one that only some of the files have is NULL in the rows of the others, since
+// layouts grow over the years.
+func (l *loader) add(ctx context.Context, stage string) error {
+	next, both := l.schema+`."remit import next"`, l.schema+`."remit import both"`
+	if err := l.stage(ctx, next); err != nil {
 		return err
 	}
-	return l.conn.exec(ctx, "DROP TABLE "+stage)
+	for _, sql := range []string{
+		"CREATE TABLE " + both + " AS SELECT * FROM " + stage + " UNION ALL BY NAME SELECT * FROM " + next,
+		"DROP TABLE " + next,
+		"DROP TABLE " + stage,
+		"ALTER TABLE " + both + ` RENAME TO "remit import"`,
+	} {
+		if err := l.conn.exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *loader) loadParquet(ctx context.Context, stage string) error {

@@ -202,6 +202,37 @@ func TestFolderSniffed(t *testing.T) {
 
 // TestFolderFaults holds each fault to the words its reader needs, and to
 // saying nothing of the data.
+// TestFolderFiles reads tables that come in several files: columns are matched
+// by name, a layout may have grown, and what was ragged is told.
+func TestFolderFiles(t *testing.T) {
+	t.Parallel()
+	w := open(t, folder(t, map[string]string{
+		"person_2020.csv": "ID|NAME\n1|Ann\n",
+		"person_2021.csv": "ID|ZIP|NAME\n2|00501|Bob|\n3\n4|00502|Cid||\n",
+		"claim-a.txt":     "ID|AMT\n1|1.50\n",
+		"notes.txt":       "not a table",
+		"warehouse.yaml":  "file_column: delivery\ntables:\n  person: {files: [\"person_*.csv\"]}\n  claim: {files: [claim-a.txt], columns: {AMT: \"decimal(9,2)\"}}\n",
+	}))
+	s := snap(t, w)
+	if diff := cmp.Diff([][]string{
+		{"1", "Ann", "<null>", "person_2020.csv"},
+		{"2", "Bob", "00501", "person_2021.csv"},
+		{"3", "<null>", "<null>", "person_2021.csv"},
+		{"4", "Cid", "00502", "person_2021.csv"},
+	}, rows(t, s, "person", "id", "name", "zip", "delivery")); diff != "" {
+		t.Errorf("person (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([][]string{{"1", "1.50", "claim-a.txt"}}, rows(t, s, "claim", "id", "amt", "delivery")); diff != "" {
+		t.Errorf("claim (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{
+		"person_2021.csv: 2 rows have empty fields behind the last column, which were dropped; the first is line 2",
+		"person_2021.csv: 1 row ends before the last column, and the columns that are lacking are NULL; the first is line 3",
+	}, w.Warnings()); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
 func TestFolderFaults(t *testing.T) {
 	t.Parallel()
 	typed := func(column, kind string) string { return "tables: {r: {columns: {" + column + ": " + kind + "}}}\n" }
@@ -225,11 +256,16 @@ func TestFolderFaults(t *testing.T) {
 		{"clock lost", map[string]string{"r.csv": "id,d\n1,2020-01-01 10:00:00\n", "warehouse.yaml": typed("d", "date")}, []string{`column "d": 1 values`}},
 		{"missing column", map[string]string{"r.csv": "id\n1\n", "warehouse.yaml": typed("d", "date")}, []string{`warehouse.yaml:1:24: column "d" is not in r.csv`}},
 		{"several files", map[string]string{"r.csv": "", "s.csv": ""}, []string{"r.csv: the file is empty", "s.csv: the file is empty"}},
+		{"extra fields in a later file", map[string]string{"a.txt": "id\n1\n", "b.txt": "id\n1|SECRET\n", "warehouse.yaml": "delimiter: \"|\"\ntables: {r: {files: [\"?.txt\"]}}\n"},
+			[]string{"b.txt: 1 rows have more fields than the header names columns, the first in line 2"}},
+		{"two formats", map[string]string{"a1.csv": "id\n1\n", "a2.ndjson": "{}\n", "warehouse.yaml": "tables: {r: {files: [\"a*\"]}}\n"}, []string{"a1.csv and a2.ndjson are both table r, in two formats"}},
+		{"file and files", map[string]string{"a.csv": "id\n", "warehouse.yaml": "tables: {r: {file: a.csv, files: [\"../a*\", \"[\"]}}\n"},
+			[]string{`warehouse.yaml:1:10: table "r" has both file and files`, "warehouse.yaml:1:35: files must be names", "warehouse.yaml:1:44: files must be names"}},
 		{"broken parquet", map[string]string{"r.parquet": "SECRET"}, []string{"r.parquet: read as Parquet"}},
 		{"broken JSON", map[string]string{"r.ndjson": "{\"a\":1}\n{\"a\":SECRET}\n"}, []string{`r.ndjson: line 2: the value of "a" is not JSON`}},
 		{"JSON array", map[string]string{"r.ndjson": "[1]\n"}, []string{"r.ndjson: line 1: a JSON object is expected"}},
 		{"config", map[string]string{"r.csv": "id\n1\n", "warehouse.yaml": "schema: pay\nsearchpath: x\nloaded: yesterday\ntypes: guess\ntables:\n  r:\n    columns:\n      id: number\n      Id: decimal(50,2)\n    delimiter: ab\n"},
-			[]string{`warehouse.yaml:2:1: unknown key "searchpath"; expected delimiter, loaded`, "warehouse.yaml:3:9: loaded must be", "warehouse.yaml:4:8: types must be", `warehouse.yaml:8:11: type "number" is not known`,
+			[]string{`warehouse.yaml:2:1: unknown key "searchpath"; expected delimiter, file_column, loaded`, "warehouse.yaml:3:9: loaded must be", "warehouse.yaml:4:8: types must be", `warehouse.yaml:8:11: type "number" is not known`,
 				`warehouse.yaml:9:7: key "Id" stands here twice`, "warehouse.yaml:10:16: delimiter must be one character"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -206,7 +207,8 @@ func (l *loader) loadRagged(ctx context.Context, stage string, because error) er
 	for _, n := range l.file.nulls {
 		null[n] = true
 	}
-	tooLong, firstLong, ragged := 0, 0, false
+	tooLong, firstLong := 0, 0
+	var short, padded ragged
 	a, err := newAppender(ctx, l.conn, stage, l.header)
 	if err != nil {
 		return err
@@ -221,8 +223,10 @@ func (l *loader) loadRagged(ctx context.Context, stage string, because error) er
 			return plainCSVError(err)
 		}
 		line, _ := r.FieldPos(0)
-		if len(record) != len(l.header) {
-			ragged = true
+		if len(record) < len(l.header) {
+			short.add(line)
+		} else if len(record) > len(l.header) {
+			padded.add(line)
 		}
 		for _, extra := range record[min(len(record), len(l.header)):] {
 			if !null[extra] && strings.TrimSpace(extra) != "" {
@@ -249,10 +253,36 @@ func (l *loader) loadRagged(ctx context.Context, stage string, because error) er
 	if tooLong > 0 {
 		return fmt.Errorf("%d rows have more fields than the header names columns, the first in line %d", tooLong, firstLong)
 	}
-	if !ragged {
+	if short.rows+padded.rows == 0 {
 		return fmt.Errorf("read as CSV: %w", because)
 	}
-	return a.finish()
+	if err := a.finish(); err != nil {
+		return err
+	}
+	file := filepath.Base(l.file.path)
+	if padded.rows > 0 {
+		l.warnings = append(l.warnings, fmt.Sprintf("%s: %s empty fields behind the last column, which were dropped; the first is line %d", file, padded.tell("has", "have"), padded.first))
+	}
+	if short.rows > 0 {
+		l.warnings = append(l.warnings, fmt.Sprintf("%s: %s before the last column, and the columns that are lacking are NULL; the first is line %d", file, short.tell("ends", "end"), short.first))
+	}
+	return nil
+}
+
+// ragged counts rows of another length than the header.
+type ragged struct{ rows, first int }
+
+func (r *ragged) add(line int) {
+	if r.rows++; r.rows == 1 {
+		r.first = line
+	}
+}
+
+func (r *ragged) tell(one, many string) string {
+	if r.rows == 1 {
+		return "1 row " + one
+	}
+	return fmt.Sprintf("%d rows %s", r.rows, many)
 }
 
 // loadNDJSON stages a file with one JSON object in each line: a column for

@@ -57,6 +57,7 @@ type imported struct {
 	db       *database
 	config   *config
 	seen     fingerprint
+	warnings []string
 	volatile map[string]bool
 
 	mu      sync.Mutex
@@ -115,6 +116,17 @@ func Open(ctx context.Context, path string, options Options) (*Warehouse, error)
 
 // Dialect is "duckdb".
 func (w *Warehouse) Dialect() string { return dialect.Name }
+
+// Warnings tells what the last import of a folder mended: ragged rows, with
+// file, number and first line, never a value. It is empty before the first use.
+func (w *Warehouse) Warnings() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.data == nil {
+		return nil
+	}
+	return slices.Clone(w.data.warnings)
+}
 
 // Close releases the warehouse; the data live on until the last snapshot and
 // stream is closed. It may be called twice.
