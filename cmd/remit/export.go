@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"remit/mapping/program"
 	"remit/server/export"
 )
 
@@ -25,6 +26,7 @@ type exportCmd struct {
 	Until    string   `help:"Only what changed before this instant." placeholder:"INSTANT"`
 	Patient  []string `help:"Export these patients only (Patient id)." placeholder:"ID"`
 	Group    string   `help:"Export the members of this Group only." placeholder:"ID"`
+	View     string   `help:"Export this view of the mapping set, such as basis; the full one where none is given." placeholder:"NAME"`
 	Gzip     bool     `help:"Write NAME.gz files."`
 	JSON     bool     `help:"Print the report as JSON instead of a table."`
 	Findings bool     `help:"Exit with 1 where a resource was withheld or flagged."`
@@ -123,7 +125,7 @@ func dropEarlier(dir string) error {
 
 // request turns the flags into what the engine takes; the types come later.
 func (c *exportCmd) request() (*export.Request, error) {
-	r := &export.Request{Level: export.LevelSystem, Group: c.Group, Types: slices.Clone(c.Type), URL: "remit export"}
+	r := &export.Request{Level: export.LevelSystem, Group: c.Group, Types: slices.Clone(c.Type), View: c.View, URL: "remit export"}
 	for _, p := range c.Patient {
 		r.Patients = append(r.Patients, strings.TrimPrefix(p, "Patient/"))
 	}
@@ -160,8 +162,11 @@ func instant(flag, text string) (time.Time, error) {
 // chooseTypes takes every type of the program where none was asked for, and
 // refuses those it does not have.
 func chooseTypes(n *node, r *export.Request) error {
+	if err := knownView(n.loaded.program, r.View); err != nil {
+		return err
+	}
 	var have []string
-	for _, t := range n.loaded.program.Types() {
+	for _, t := range n.loaded.program.TypesOf(r.View) {
 		have = append(have, t.Name)
 	}
 	if len(r.Types) == 0 {
@@ -174,6 +179,18 @@ func chooseTypes(n *node, r *export.Request) error {
 		}
 	}
 	return nil
+}
+
+// knownView refuses a view that the set does not have.
+func knownView(p *program.Program, view string) error {
+	views := p.Views()
+	switch {
+	case view == "" || slices.Contains(views, view):
+		return nil
+	case len(views) == 0:
+		return usagef("view %q: the mapping set declares no views", view)
+	}
+	return usagef("view %q: the mapping set has %s", view, strings.Join(views, ", "))
 }
 
 // explain adds to a failed export's text what the operator alone may see.

@@ -205,14 +205,14 @@ type Mapping struct {
 	// (rule 33).
 	View  string
 	Views []*Mapping
+	// NonFinancial says that the view has a Basis profile for some mapping of
+	// the set, and so shows no money in any.
+	NonFinancial bool
+	viewPos      diag.Pos // where the view is declared
 }
 
-// Money says that the mapping writes amounts.
-func (m *Mapping) Money() bool {
-	found := false
-	walk(m.Root, func(n *Node) { found = found || n.Type != nil && n.Type.Name() == "Money" })
-	return found
-}
+// Financial says that the mapping writes amounts or other financial elements.
+func (m *Mapping) Financial() bool { return len(financial(m.Root)) > 0 }
 
 // Kind says what a Node does.
 type Kind uint8

@@ -69,6 +69,9 @@ func Prove(set *Set) *Proof {
 	out := &Proof{}
 	for _, m := range set.Mappings {
 		for _, v := range append([]*Mapping{m}, m.Views...) {
+			if v.NonFinancial {
+				out.Demands = append(out.Demands, withoutMoney(v))
+			}
 			for _, prof := range v.Profiles {
 				p := &prover{set: set, mapping: v, profile: prof, index: map[demandKey]int{}}
 				p.element([]*Node{v.Root}, prof.Root(), true)
@@ -87,6 +90,27 @@ func Prove(set *Set) *Proof {
 		}
 	}
 	return out
+}
+
+// nonFinancial is the code of the promise that a Basis view makes.
+const nonFinancial = "non-financial"
+
+// withoutMoney tells what the load has checked of a non-financial view; a set
+// that breaks it does not load.
+func withoutMoney(m *Mapping) Demand {
+	nodes := 0
+	walk(m.Root, func(*Node) { nodes++ })
+	d := Demand{
+		Mapping: m.Name, View: m.View, Type: m.Type.Name(), Element: m.Type.Name(), Code: nonFinancial, Status: ProvedAtLoad,
+		Why: fmt.Sprintf("none of its %d writers makes an amount, a total, a payment or a balance", nodes),
+	}
+	if len(m.Profiles) > 0 {
+		d.Profile = m.Profiles[0].Canonical()
+	}
+	if len(financial(m.Root)) > 0 {
+		d.Status, d.Why = Undecidable, "it writes financial elements" // never of a set that loads
+	}
+	return d
 }
 
 // WriteText writes one line a demand and the totals behind them.

@@ -48,17 +48,8 @@ func (c *checker) view(full *Mapping, m *syntax.Mapping, v *syntax.View) {
 		}
 	}
 	c.diags = outer
-	if out != nil && len(out.Profiles) > 0 && strings.HasSuffix(out.Profiles[0].Name, "-Basis") {
-		// The Basis profiles leave the amounts to those derived from them, and
-		// forbid none: that they stay out is the mapping's own promise.
-		walk(out.Root, func(n *Node) {
-			if n.Type != nil && n.Type.Name() == "Money" {
-				outer.Errorf(n.Pos, "amount-in-basis", "view %q is non-financial and still writes the amount %s", name, n.Path).WithRelated(v.Name.Pos, "the view at")
-			}
-		})
-	}
 	if out != nil {
-		out.View = name
+		out.View, out.viewPos = name, v.Name.Pos
 		full.Views = append(full.Views, out)
 	}
 }
@@ -119,8 +110,8 @@ func drops(written, path syntax.Step) bool {
 }
 
 // unviewed gives every view its mappings: one that does not declare the view
-// appears in it as it is, unless it writes amounts. A view hides money, so that
-// what nobody looked at stays out.
+// appears in it as it is, unless it writes financial elements. A view hides
+// money, so that what nobody looked at stays out.
 func (c *checker) unviewed() {
 	for _, m := range c.set.Mappings {
 		for _, v := range m.Views {
@@ -134,9 +125,9 @@ func (c *checker) unviewed() {
 		for _, name := range c.set.Views {
 			switch {
 			case slices.ContainsFunc(m.Views, func(v *Mapping) bool { return v.View == name }):
-			case m.Money():
+			case m.Financial():
 				c.notes = append(c.notes, func() {
-					c.diags.Warnf(m.Pos, "not-in-view", "the mapping writes amounts and declares no view %q, so that it is left out of it", name)
+					c.diags.Warnf(m.Pos, "not-in-view", "the mapping writes financial elements and declares no view %q, so that it is left out of it", name)
 				})
 			default:
 				same := *m
@@ -145,6 +136,65 @@ func (c *checker) unviewed() {
 			}
 		}
 	}
+	c.basis()
+}
+
+// basis asks that a non-financial view shows no money. One mapping with a Basis
+// profile makes a view non-financial for all of them. The Basis profiles leave
+// the financial elements to those derived from them, and forbid none by
+// cardinality: that they stay out is checked here.
+func (c *checker) basis() {
+	nonFinancial := map[string]bool{}
+	for _, m := range c.set.Mappings {
+		for _, v := range m.Views {
+			if slices.ContainsFunc(v.Profiles, func(p *profiles.Profile) bool { return strings.HasSuffix(p.Name, "-Basis") }) {
+				nonFinancial[v.View] = true
+			}
+		}
+	}
+	for _, m := range c.set.Mappings {
+		for _, v := range m.Views {
+			v.NonFinancial = nonFinancial[v.View]
+			if !v.NonFinancial {
+				continue
+			}
+			for _, n := range financial(v.Root) {
+				_, path, _ := strings.Cut(n.Path, ".")
+				c.diags.Errorf(n.Pos, "amount-in-basis", "view %q is non-financial and still writes %s", v.View, n.Path).
+					WithHint("drop %s in the view", path).WithRelated(v.viewPos, "the view at")
+			}
+		}
+	}
+}
+
+// financialRoots are elements of claims and coverages that are about money
+// whatever they hold: what was paid, when and how, and what the member owes.
+var financialRoots = []string{"payment", "benefitBalance", "total", "costToBeneficiary"}
+
+// financial lists the topmost nodes that show money: amounts, and all of the
+// elements that are about payment.
+func financial(root *Node) []*Node {
+	var out []*Node
+	var look func(n *Node, depth int)
+	look = func(n *Node, depth int) {
+		if n == nil {
+			return
+		}
+		if n.Type != nil && n.Type.Name() == "Money" || depth == 1 && n.Element != nil && slices.Contains(financialRoots, n.Element.Base()) {
+			out = append(out, n)
+			return
+		}
+		below := depth + 1
+		if n.Kind == First {
+			below = depth
+		}
+		for _, c := range n.Children {
+			look(c, below)
+		}
+		look(n.Assumed, depth)
+	}
+	look(root, 0)
+	return out
 }
 
 // conforms holds the finished tree against a further profile of the mapping

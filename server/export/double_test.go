@@ -35,6 +35,7 @@ type row struct {
 // every row of the pass has one.
 type double struct {
 	types  []program.Type
+	views  map[string][]program.Type
 	rows   []row
 	roster map[string][]string
 	// before is called at the start of each Run, and after it has emitted.
@@ -47,6 +48,13 @@ type double struct {
 }
 
 func (d *double) Types() []program.Type { return d.types }
+
+func (d *double) TypesOf(view string) []program.Type {
+	if view == "" {
+		return d.types
+	}
+	return d.views[view]
+}
 
 func (d *double) Position(o r4.Origin) diag.Pos {
 	if o == 0 {

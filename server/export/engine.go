@@ -27,6 +27,9 @@ import (
 // safe for concurrent use.
 type Runner interface {
 	Types() []program.Type
+	// TypesOf lists the types of a view, "" the full one; nil where there is no
+	// such view.
+	TypesOf(view string) []program.Type
 	Split(ctx context.Context, snap source.Snapshot, r program.Request, size int) ([]program.Request, error)
 	Run(ctx context.Context, snap source.Snapshot, r program.Request, emit program.Emit) (*program.Report, error)
 	Patients(ctx context.Context, snap source.Snapshot, ids []string) (map[string]string, error)
@@ -105,6 +108,9 @@ var (
 	ErrExpired = errors.New("export has expired")
 	// ErrNotReady: the export is not complete.
 	ErrNotReady = errors.New("export is not complete")
+	// ErrUnknownView: the mapping set has no view of the name that the request
+	// bears; nothing is exported in its place.
+	ErrUnknownView = errors.New("the mapping set has no such view")
 	// ErrUnknownGroup: no roster has the id that the request names (BE-040).
 	ErrUnknownGroup = errors.New("group not found")
 )
@@ -255,10 +261,13 @@ type order struct {
 // Kickoff accepts a request and returns the new export's id, which cannot be
 // guessed (BE-154). The export is committed when it returns: it will run, be it
 // after a crash. With lenient, unknown patients become notes as long as one is
-// left. Errors: ErrUnknownGroup; *UnknownPatientsError.
+// left. Errors: ErrUnknownGroup; ErrUnknownView; *UnknownPatientsError.
 func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id string, err error) {
 	if len(r.Types) == 0 {
 		return "", errors.New("kick-off: no resource types")
+	}
+	if err := e.viewed(r.View); err != nil {
+		return "", fmt.Errorf("kick-off: %w", err)
 	}
 	id = newID()
 	o := order{Request: r}
@@ -283,6 +292,17 @@ func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id strin
 		e.Log.WarnContext(ctx, "plan not queued yet", "job_id", id, "error", err)
 	}
 	return id, nil
+}
+
+// viewed says whether the mapping set at hand has a view.
+func (e *Engine) viewed(view string) error {
+	if view == "" {
+		return nil
+	}
+	if runner, _ := e.Program(); runner != nil && runner.TypesOf(view) == nil {
+		return ErrUnknownView
+	}
+	return nil
 }
 
 // newID is 130 random bits, in lower case.
@@ -339,10 +359,13 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 	return nil
 }
 
-// request is the order in the program's words: types by the rule of reach, and
-// the members where limited.
+// request is the order in the program's words: the types of its view by the rule
+// of reach, and the members where limited.
 func (o *order) request(types []program.Type) program.Request {
 	r := program.Request{Since: o.Since, Until: o.Until, Types: []string{}}
+	if o.View != "" {
+		r.Views = []string{o.View}
+	}
 	if o.Limited {
 		r.Patients = append([]string{}, o.Members...)
 	}

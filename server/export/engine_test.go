@@ -246,7 +246,7 @@ func TestChunkRequestRoundTrip(t *testing.T) {
 	after := "m1"
 	for _, r := range []program.Request{
 		{}, {Patients: []string{}}, {Patients: []string{"m1"}},
-		{Pass: 2, Types: []string{"Claim"}, After: &after, Since: firstAsOf, Until: firstAsOf, Roster: "g"},
+		{Pass: 2, Types: []string{"Claim"}, Views: []string{"basis"}, After: &after, Since: firstAsOf, Until: firstAsOf, Roster: "g"},
 	} {
 		text, err := encodeRequest(r)
 		if err != nil {
@@ -260,6 +260,46 @@ func TestChunkRequestRoundTrip(t *testing.T) {
 	}
 	if _, err := decodeRequest("{"); err == nil {
 		t.Error("a malformed request gives no error")
+	}
+}
+
+// An export of a view makes the types of that view alone, and every chunk asks
+// for that view.
+func TestView(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.views = map[string][]program.Type{"basis": slices.DeleteFunc(slices.Clone(d.types), func(p program.Type) bool { return p.Name != "Claim" && p.Name != "Organization" })}
+	b := newBench(t, d)
+	e := b.engine()
+	id := export(t, e, Request{View: "basis"})
+	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
+	same(t, "patients", nil, ids(t, e, id, "Patient"))
+	for _, r := range d.ran() {
+		same(t, "view of a chunk", []string{"basis"}, r.Views)
+	}
+	r, err := e.Report(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "view of the report", "basis", r.View)
+
+	_, err = e.Kickoff(t.Context(), Request{Types: []string{"Claim"}, View: "other"}, true)
+	is(t, "an unknown view", err, ErrUnknownView)
+
+	// A view that the next mapping set lacks must not become the full one.
+	d.split = func() { t.Error("an unknown view is planned") }
+	runner, validator := e.Program()
+	looks := 0
+	e.Options.Program = func() (Runner, Validator) {
+		if looks++; looks > 1 {
+			return small(), validator
+		}
+		return runner, validator
+	}
+	gone := kickoff(t, e, Request{View: "basis"})
+	st := wait(t, e, gone)
+	if st.State != StateFailed || !strings.Contains(st.Failure.Text, "view") {
+		t.Errorf("export ends as %s: %+v", st.State, st.Failure)
 	}
 }
 

@@ -59,7 +59,7 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 			err = errors.Join(err, set.Abort(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, n := range notes(x, o, e.typesOf(x)) {
+	for _, n := range notes(x, o, e.typesOf(x, o.View)) {
 		line, err := notice(n).line()
 		if err != nil {
 			return err
@@ -85,6 +85,7 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 
 	now := e.Clock().UTC()
 	report.TransactionTime, report.Started, report.Finished = x.TransactionTime, x.Started, now
+	report.View = o.View
 	report.Restarts = max(0, int(x.Generation)-1)
 	text, err := json.Marshal(report)
 	if err != nil {

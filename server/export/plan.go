@@ -60,7 +60,11 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 		return ErrCancelled
 	}
 	defer leave()
-	request := o.request(s.runner.Types())
+	types := s.runner.TypesOf(o.View)
+	if o.View != "" && types == nil {
+		return jobs.Permanent(ErrUnknownView) // the set was exchanged since the kick-off
+	}
+	request := o.request(types)
 	var chunks [][]byte
 	if len(request.Types) > 0 {
 		cuts, err := s.runner.Split(inner, s.snap, request, e.ChunkSize)
@@ -161,6 +165,8 @@ func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) erro
 	switch {
 	case errors.As(reason, &sqlError):
 		f.Code, f.Text = "processing", "The export failed because a query of the mapping set failed."
+	case errors.Is(reason, ErrUnknownView):
+		f.Code, f.Text = "processing", "The export failed because the mapping set has no such view of the data any more."
 	case errors.Is(reason, files.ErrFull):
 		f.Code, f.Text = "no-store", "The export failed because the server has no room left for its files."
 	}

@@ -15,6 +15,8 @@ type Report struct {
 	TransactionTime time.Time `json:"transaction_time,omitzero"`
 	Started         time.Time `json:"started,omitzero"`
 	Finished        time.Time `json:"finished,omitzero"`
+	// View is the mapping view that was exported, "" for the full one.
+	View string `json:"view,omitempty"`
 	// Restarts is how often the export had to start over.
 	Restarts int `json:"restarts,omitempty"`
 

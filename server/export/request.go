@@ -24,6 +24,9 @@ type Request struct {
 	Patients []string  `json:"patients,omitempty"` // FHIR Patient ids, where limited
 	Since    time.Time `json:"since,omitzero"`
 	Until    time.Time `json:"until,omitzero"`
+	// View names the mapping view that is exported, "" for the full one. It
+	// comes from the client's registration, never from the request.
+	View string `json:"view,omitempty"`
 	// URL is the kick-off URL as the manifest repeats it (BE-173).
 	URL string `json:"url"`
 	// Notes are messages about what was leniently ignored (BE-054).

@@ -143,7 +143,7 @@ func (e *Engine) resume(ctx context.Context, x *control.Export, o *order) (*sess
 	if runner == nil {
 		return nil, errors.New("no mapping set is loaded")
 	}
-	if fingerprint(runner) != x.Program || !tracked(runner.Types(), o.request(runner.Types()).Types) {
+	if fingerprint(runner) != x.Program || !tracked(runner.TypesOf(o.View), o.request(runner.TypesOf(o.View)).Types) {
 		return nil, errStartOver
 	}
 	s, err := e.newSession(ctx, x.Epoch, x.Generation)
@@ -187,16 +187,16 @@ func (e *Engine) end(id string, cause error) {
 	}
 }
 
-// typesOf lists the resource types of the program that x runs with.
-func (e *Engine) typesOf(x *control.Export) []program.Type {
+// typesOf lists the resource types of a view of the program that x runs with.
+func (e *Engine) typesOf(x *control.Export, view string) []program.Type {
 	sl := e.slot(x.ID)
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
 	if sl.s != nil {
-		return sl.s.runner.Types()
+		return sl.s.runner.TypesOf(view)
 	}
 	if runner, _ := e.Program(); runner != nil {
-		return runner.Types()
+		return runner.TypesOf(view)
 	}
 	return nil
 }
