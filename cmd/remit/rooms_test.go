@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"profiles/terminology":   {},
 	"profiles/packages":      {},
 	"profiles/packages/pack": {"profiles/packages"},
+	"profiles/search":        {"profiles/r4", "profiles/fhirpath", "profiles/packages"},
 	"profiles/opinion":       {},
 	"profiles":               {"profiles/r4", "profiles/fhirpath", "profiles/terminology", "profiles/packages"},
 

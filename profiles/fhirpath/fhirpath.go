@@ -240,6 +240,17 @@ func (x *Expression) Eval(env *Env, r *r4.Resource, focus r4.Node) (Collection, 
 	return out, nil
 }
 
+// Items is Eval without copies, for those who look at many resources: the
+// collection is borrowed until the next evaluation with env, which must not be
+// nil, and the next change of r.
+func (x *Expression) Items(env *Env, r *r4.Resource, focus r4.Node) (Collection, error) {
+	m := env.begin(r, focus)
+	if err := x.code.eval(m); err != nil {
+		return nil, x.locate(err)
+	}
+	return m.stack, nil
+}
+
 // Check evaluates x as an invariant of node n of r. The error is not nil with
 // Fault alone; it is an *Error of kind Evaluation.
 func (x *Expression) Check(env *Env, r *r4.Resource, n r4.Node) (Outcome, error) {
