@@ -325,7 +325,7 @@ sources:
 			}
 			return fmt.Sprintf("- %s/%s %s %s", e.Type, e.ID, e.Key, e.Updated.Format(time.DateOnly))
 		}
-		return "+ " + e.Type + "/" + e.ID
+		return fmt.Sprintf("+ %s/%s", e.Type, e.ID)
 	}
 	since := time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
@@ -370,7 +370,7 @@ func TestRule29_ChildUpdated(t *testing.T) {
 		"basic.yaml":   "resource: Basic\nfrom: claim\nid: {key: [=claim_id], form: plain}\nset: {code: {text: x}, extension: {each: line, url: 'urn:x', valueInteger: =line_no}}\n",
 	}))
 	got, _, err := emitted(t, w, p, program.Request{Since: time.Date(2024, 3, 10, 0, 0, 0, 0, time.UTC)}, func(e *program.Emitted) string {
-		return e.ID + " " + e.Updated.Format(time.DateOnly)
+		return string(e.ID) + " " + e.Updated.Format(time.DateOnly)
 	})
 	if err != nil {
 		t.Fatal(err)

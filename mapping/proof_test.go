@@ -61,7 +61,7 @@ func TestProof(t *testing.T) {
 		if _, err := p.Run(context.Background(), snap, program.Request{}, func(e *program.Emitted) error {
 			for _, f := range v.Validate(e.Resource, nil) {
 				if f.Severity == profiles.Error {
-					found = append(found, e.Key+" "+f.Code+" "+f.Element+" "+f.Constraint)
+					found = append(found, string(e.Key)+" "+f.Code+" "+f.Element+" "+f.Constraint)
 				}
 			}
 			return nil

@@ -215,7 +215,7 @@ func TestSplit(t *testing.T) {
 	collect := func(r program.Request) (out []string) {
 		t.Helper()
 		if _, err := p.Run(ctx, snap, r, func(e *program.Emitted) error {
-			out = append(out, e.Type+"/"+e.ID+" "+e.Key+" "+string(e.Resource.AppendJSON(nil)))
+			out = append(out, e.Type+"/"+string(e.ID)+" "+string(e.Key)+" "+string(e.Resource.AppendJSON(nil)))
 			return nil
 		}); err != nil {
 			t.Fatal(err)

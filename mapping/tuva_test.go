@@ -37,10 +37,10 @@ func TestTuvaBasis(t *testing.T) {
 	_, err = p.Run(ctx, snap, program.Request{Views: []string{"", "basis"}}, func(e *program.Emitted) error {
 		counts[e.View+" "+e.Type]++
 		if e.View == "" {
-			full[e.Type+"/"+e.ID] = true
+			full[e.Type+"/"+string(e.ID)] = true
 			return nil
 		}
-		if !full[e.Type+"/"+e.ID] {
+		if !full[e.Type+"/"+string(e.ID)] {
 			t.Errorf("a %s is in the view alone", e.Type)
 		}
 		text := string(e.Resource.AppendJSON(nil))

@@ -348,7 +348,7 @@ func (t *tester) judge(ctx context.Context, c *testCase, prog *program.Program, 
 	}
 	byType := map[string][]made{}
 	_, err = prog.Run(ctx, snap, request, func(e *program.Emitted) error {
-		m := made{key: e.Key, elements: prog.Elements(e)}
+		m := made{key: string(e.Key), elements: prog.Elements(e)}
 		for _, f := range t.validator.Validate(e.Resource, slices.Clone(e.Findings)) {
 			if f.Severity == profiles.Error {
 				m.errors = append(m.errors, f.Code)

@@ -129,7 +129,7 @@ type typedID struct {
 	typ  string
 }
 
-func (c *dataCheck) hash(typ, id string) uint64 {
+func (c *dataCheck) hash(typ string, id []byte) uint64 {
 	c.key = append(append(append(c.key[:0], typ...), '/'), id...)
 	return maphash.Bytes(c.seed, c.key)
 }
@@ -142,7 +142,7 @@ func (c *dataCheck) collect(e *Emitted) error {
 		c.types[e.Type] = t
 	}
 	h := c.hash(e.Type, e.ID)
-	if e.ID == "" || h%c.rounds != c.round {
+	if len(e.ID) == 0 || h%c.rounds != c.round {
 		return nil
 	}
 	t.Resources++

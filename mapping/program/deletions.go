@@ -61,7 +61,7 @@ func (r *runner) vanished(u *unit) error {
 
 // delete emits one deletion; r.id and r.row are its own.
 func (r *runner) delete(u *unit, at time.Time) error {
-	r.name(u)
+	r.name()
 	r.out.Type, r.out.Pos, r.out.Resource, r.out.Findings = u.typ, u.pos, nil, nil
 	r.out.Updated, r.out.Tracked, r.out.View, r.out.Deleted = at, true, u.view, true
 	if err := r.emit(&r.out); err != nil {

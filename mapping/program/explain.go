@@ -189,10 +189,10 @@ func (p *Program) explainKey(ctx context.Context, snap source.Snapshot, pass int
 	}
 	var out []*Explanation
 	_, err := p.Run(ctx, f, request, func(e *Emitted) error {
-		if e.ID != id {
+		if string(e.ID) != id {
 			return nil
 		}
-		x := &Explanation{Type: e.Type, ID: e.ID, Key: e.Key, Pass: pass + 1, Place: placeOf(e.Pos)}
+		x := &Explanation{Type: e.Type, ID: string(e.ID), Key: string(e.Key), Pass: pass + 1, Place: placeOf(e.Pos)}
 		m := p.mappingAt(pass, resourceType, x.Place)
 		x.Mapping = m.Name
 		x.Resource = e.Resource.AppendJSON(nil)

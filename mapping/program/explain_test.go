@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 	_, err = p.Run(ctx, snap, program.Request{}, func(e *program.Emitted) error {
 		seen[e.Type]++
 		if n := seen[e.Type]; n == 1 || e.Type == "ExplanationOfBenefit" && n%350 == 0 {
-			all = append(all, wanted{e.Type, e.ID, string(e.Resource.AppendJSON(nil))})
+			all = append(all, wanted{e.Type, string(e.ID), string(e.Resource.AppendJSON(nil))})
 		}
 		return nil
 	})

@@ -227,9 +227,11 @@ func (p *Program) wanted(pass int, r *Request) []*check.Mapping {
 // Emitted is one resource on its way out.
 type Emitted struct {
 	Type string
-	ID   string
-	// Key is the business key, for error files and reports only (never logs).
-	Key string
+	// ID is valid until the callback returns; empty where the key makes none.
+	ID []byte
+	// Key is the business key, name=value joined by commas, for error files and
+	// reports only (never logs). It is valid until the callback returns.
+	Key []byte
 	// Pos is the mapping that made it.
 	Pos diag.Pos
 	// Resource is valid until the callback returns.

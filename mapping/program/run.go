@@ -570,7 +570,7 @@ func (r *runner) build(u *unit) error {
 			r.finding(&u.root, r4.Root, "too-many-rows", fmt.Sprintf("source %q has more than %d rows for it", s.name, r.rowLimit()))
 		}
 	}
-	r.name(u)
+	r.name()
 	r.out.Type, r.out.Pos, r.out.Resource, r.out.Findings = u.typ, u.pos, &r.res, r.findings
 	r.out.Updated, r.out.Tracked, r.out.View, r.out.Deleted = r.updated, u.tracked, u.view, false
 	if err := r.emit(&r.out); err != nil {
@@ -586,9 +586,9 @@ func (r *runner) build(u *unit) error {
 	return nil
 }
 
-// name sets the id and the business key: one string for both.
-func (r *runner) name(u *unit) {
-	r.label = append(r.label[:0], r.id...)
+// name sets the id and the business key.
+func (r *runner) name() {
+	r.label = r.label[:0]
 	root := r.c.plan.Streams[0]
 	for i, col := range root.Key {
 		if i > 0 {
@@ -598,8 +598,7 @@ func (r *runner) name(u *unit) {
 		r.label = append(r.label, '=')
 		r.label = append(r.label, r.row[col].Bytes()...)
 	}
-	text := string(r.label)
-	r.out.ID, r.out.Key = text[:len(r.id)], text[len(r.id):]
+	r.out.ID, r.out.Key = r.id, r.label
 }
 
 // stamp finds the resource's last change: the greatest of its rows (rule 29).

@@ -24,8 +24,9 @@ const maxLine = 10_000_000 - 1
 // digest stands for a resource's type and id.
 type digest [16]byte
 
-func digestOf(typ, id string) digest {
-	sum := sha256.Sum256([]byte(typ + "/" + id))
+func digestOf(typ string, id []byte) digest {
+	var buf [128]byte // more than a type's name and the longest legal id
+	sum := sha256.Sum256(append(append(append(buf[:0], typ...), '/'), id...))
 	return digest(sum[:16])
 }
 
@@ -216,7 +217,7 @@ func (r *run) withhold(ctx context.Context, m *program.Emitted) error {
 }
 
 func (r *run) tell(ctx context.Context, m *program.Emitted, withheld bool) error {
-	line, err := outcome(subject{m.Type, m.ID, m.Key, m.Pos}, withheld, r.rejects).line()
+	line, err := outcome(subject{m.Type, string(m.ID), string(m.Key), m.Pos}, withheld, r.rejects).line()
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (d *double) Run(ctx context.Context, snap source.Snapshot, r program.Reques
 		if w.text != "" {
 			res.SetString(res.Add(r4.Root, t.Element("implicitRules"), 3), w.text)
 		}
-		m := &program.Emitted{Type: w.typ, ID: w.id, Key: w.key, Pos: diag.Pos{File: "map.yaml", Line: 1, Column: 1}, Resource: &res}
+		m := &program.Emitted{Type: w.typ, ID: []byte(w.id), Key: []byte(w.key), Pos: diag.Pos{File: "map.yaml", Line: 1, Column: 1}, Resource: &res}
 		if w.finding.Code != "" {
 			m.Findings = []profiles.Finding{w.finding}
 		}

@@ -256,7 +256,7 @@ func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]stru
 			if err := json.Unmarshal(line, &head); err != nil {
 				return errors.New("malformed line")
 			}
-			g := digestOf(typ, head.ID)
+			g := digestOf(typ, []byte(head.ID))
 			if _, ok := twice[g]; !ok {
 				return nil
 			}
