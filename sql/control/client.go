@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,11 +10,14 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Client is a registered client of SMART Backend Services.
+// Client is a registered client of SMART Backend Services, with what the
+// operator decided about it.
 type Client struct {
 	ID   string
 	Name string
 	// JWKS is the client's key set as registered, or "" where JWKSURL is used.
+	// Both are empty for a client that an authorization server elsewhere
+	// authenticates, and for one that was revoked.
 	JWKS    string
 	JWKSURL string
 	Scopes  []string
@@ -23,27 +25,63 @@ type Client struct {
 	// an empty list none.
 	Groups []string
 	// View names the policy's view of the data, "" for the full one.
-	View    string
-	Enabled bool
-	Created time.Time // UTC, milliseconds
+	View string
+	// Purpose is what the client may use the data for; it decides whose
+	// choices count (see [Choices]). "" asks nobody.
+	Purpose string
+	// Types lists the only resource types for the client; nil means all that
+	// its scopes name.
+	Types []string
+	// Earliest is the first date of service that the client may have,
+	// "2016-01-01"; "" means no such bound.
+	Earliest string
+	Contact  string
+	Notes    string
+	Enabled  bool
+	Created  time.Time // UTC, milliseconds, as the other instants
+	Expires  time.Time // the registration ends then; zero means never
+	Revoked  time.Time // ended for good; zero while not
+	LastUse  time.Time // when it was last given a token, to about a minute
+	// MaxExports and TokenRate (token requests a minute) bound the client; 0
+	// leaves it to the server.
+	MaxExports int
+	TokenRate  int
+	// Revision rises with every change.
+	Revision int64
 }
 
 type clientRow struct {
-	ID        string `db:"id"`
-	Name      string `db:"name"`
-	JWKS      string `db:"jwks"`
-	JWKSURL   string `db:"jwks_url"`
-	Scopes    string `db:"scopes"`
-	AllGroups int    `db:"all_groups"`
-	Groups    string `db:"group_ids"`
-	View      string `db:"view_name"`
-	Enabled   int    `db:"enabled"`
-	Created   int64  `db:"created"`
+	ID         string `db:"id"`
+	Name       string `db:"name"`
+	JWKS       string `db:"jwks"`
+	JWKSURL    string `db:"jwks_url"`
+	Scopes     string `db:"scopes"`
+	AllGroups  int    `db:"all_groups"`
+	Groups     string `db:"group_ids"`
+	View       string `db:"view_name"`
+	Enabled    int    `db:"enabled"`
+	Created    int64  `db:"created"`
+	Purpose    string `db:"purpose"`
+	Types      string `db:"types"`
+	Earliest   string `db:"earliest"`
+	Contact    string `db:"contact"`
+	Notes      string `db:"notes"`
+	Expires    int64  `db:"expires"`
+	Revoked    int64  `db:"revoked"`
+	MaxExports int    `db:"max_exports"`
+	TokenRate  int    `db:"token_rate"`
+	Revision   int64  `db:"revision"`
+	LastUse    int64  `db:"last_use"`
 }
 
 func (r *clientRow) client() (*Client, error) {
 	c := &Client{ID: r.ID, Name: r.Name, JWKS: r.JWKS, JWKSURL: r.JWKSURL, Scopes: strings.Fields(r.Scopes),
-		View: r.View, Enabled: r.Enabled != 0, Created: instant(r.Created)}
+		View: r.View, Purpose: r.Purpose, Earliest: r.Earliest, Contact: r.Contact, Notes: r.Notes, Enabled: r.Enabled != 0,
+		Created: instant(r.Created), Expires: instant(r.Expires), Revoked: instant(r.Revoked), LastUse: instant(r.LastUse),
+		MaxExports: r.MaxExports, TokenRate: r.TokenRate, Revision: r.Revision}
+	if r.Types != "" {
+		c.Types = strings.Fields(r.Types)
+	}
 	if r.AllGroups == 0 {
 		if err := json.Unmarshal([]byte(r.Groups), &c.Groups); err != nil {
 			return nil, fmt.Errorf("groups of client %s: %w", r.ID, err)
@@ -52,24 +90,31 @@ func (r *clientRow) client() (*Client, error) {
 	return c, nil
 }
 
+// groupText is the group list as stored.
+func (c *Client) groupText() (string, error) {
+	if c.Groups == nil {
+		return "[]", nil
+	}
+	text, err := json.Marshal(c.Groups)
+	return string(text), err
+}
+
 // AddClient registers c. Error: a plain one where the id is taken.
 func (s *Store) AddClient(ctx context.Context, c *Client) error {
-	groups := []byte("[]")
-	if c.Groups != nil {
-		var err error
-		if groups, err = json.Marshal(c.Groups); err != nil {
-			return fmt.Errorf("add client: %w", err)
-		}
+	groups, err := c.groupText()
+	if err != nil {
+		return fmt.Errorf("add client: %w", err)
 	}
-	_, err := s.exec(ctx, s.db, "client-add", c.ID, c.Name, c.JWKS, c.JWKSURL, strings.Join(c.Scopes, " "),
-		number(c.Groups == nil), string(groups), c.View, number(c.Enabled), millis(c.Created))
+	_, err = s.exec(ctx, s.db, "client-add", c.ID, c.Name, c.JWKS, c.JWKSURL, strings.Join(c.Scopes, " "),
+		number(c.Groups == nil), groups, c.View, number(c.Enabled), millis(c.Created), c.Purpose, strings.Join(c.Types, " "),
+		c.Earliest, c.Contact, c.Notes, millis(c.Expires), c.MaxExports, c.TokenRate)
 	return err
 }
 
 // Client reads one client, enabled or not. Error: ErrNotFound.
 func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
 	var r clientRow
-	if err := s.get(ctx, s.db, &r, "client-by-id", id); err != nil {
+	if err := s.get(ctx, s.read, &r, "client-by-id", id); err != nil {
 		return nil, err
 	}
 	return r.client()
@@ -92,13 +137,44 @@ func (s *Store) Clients(ctx context.Context) ([]*Client, error) {
 	return clients, nil
 }
 
-// RevokeClient turns a client off and revokes every token it holds, from one
-// moment to the next. Error: ErrNotFound; ErrConflict where it is off already.
-func (s *Store) RevokeClient(ctx context.Context, id string, at time.Time) error {
-	return s.inTx(ctx, "revoke client", func(tx *sqlx.Tx) error {
+// changeClient runs a change of a client and what belongs to it in one
+// transaction. Error: ErrNotFound.
+func (s *Store) changeClient(ctx context.Context, op, id string, change func(*sqlx.Tx) error) error {
+	return s.inTx(ctx, op, func(tx *sqlx.Tx) error {
 		if err := s.get(ctx, tx, &clientRow{}, "client-by-id", id); err != nil {
 			return err
 		}
+		return change(tx)
+	})
+}
+
+// SetClientKeys replaces the keys of a client that is still as c was read.
+// Tokens that it holds go on. Errors: ErrNotFound; ErrConflict where the client
+// changed since, or is revoked.
+func (s *Store) SetClientKeys(ctx context.Context, c *Client, jwks, jwksURL string) error {
+	return s.changeClient(ctx, "change keys", c.ID, func(tx *sqlx.Tx) error {
+		return s.cas(ctx, tx, "client-keys", jwks, jwksURL, c.ID, c.Revision)
+	})
+}
+
+// SetClientPolicy replaces name, scopes, groups, view, purpose, types, earliest
+// date, contact, notes, expiry and limits of a client that is still as c was
+// read. Errors: as SetClientKeys.
+func (s *Store) SetClientPolicy(ctx context.Context, c *Client) error {
+	groups, err := c.groupText()
+	if err != nil {
+		return fmt.Errorf("change policy: %w", err)
+	}
+	return s.changeClient(ctx, "change policy", c.ID, func(tx *sqlx.Tx) error {
+		return s.cas(ctx, tx, "client-policy", c.Name, strings.Join(c.Scopes, " "), number(c.Groups == nil), groups, c.View, c.Purpose,
+			strings.Join(c.Types, " "), c.Earliest, c.Contact, c.Notes, millis(c.Expires), c.MaxExports, c.TokenRate, c.ID, c.Revision)
+	})
+}
+
+// DisableClient turns a client off and revokes every token it holds, from one
+// moment to the next. Errors: ErrNotFound; ErrConflict where it is off already.
+func (s *Store) DisableClient(ctx context.Context, id string, at time.Time) error {
+	return s.changeClient(ctx, "disable client", id, func(tx *sqlx.Tx) error {
 		if err := s.cas(ctx, tx, "client-enable", 0, id, 0); err != nil {
 			return err
 		}
@@ -107,112 +183,23 @@ func (s *Store) RevokeClient(ctx context.Context, id string, at time.Time) error
 	})
 }
 
-// EnableClient turns a client on again; its old tokens stay revoked. Error:
-// ErrConflict where it is on already or does not exist.
-func (s *Store) EnableClient(ctx context.Context, id string) error {
-	return s.cas(ctx, s.db, "client-enable", 1, id, 1)
-}
-
-// Token is an access token as kept: its hash, never its text.
-type Token struct {
-	Hash            string
-	ClientID        string
-	Scopes          []string
-	Issued, Expires time.Time
-	Revoked         time.Time // zero while good
-}
-
-type tokenRow struct {
-	Hash     string `db:"hash"`
-	ClientID string `db:"client_id"`
-	Scopes   string `db:"scopes"`
-	Issued   int64  `db:"issued"`
-	Expires  int64  `db:"expires"`
-	Revoked  int64  `db:"revoked"`
-}
-
-// AddToken keeps a token.
-func (s *Store) AddToken(ctx context.Context, t *Token) error {
-	_, err := s.exec(ctx, s.db, "token-add", t.Hash, t.ClientID, strings.Join(t.Scopes, " "), millis(t.Issued), millis(t.Expires))
-	return err
-}
-
-// Token finds a token by its hash, good or not. Error: ErrNotFound.
-func (s *Store) Token(ctx context.Context, hash string) (*Token, error) {
-	var r tokenRow
-	if err := s.get(ctx, s.db, &r, "token-by-hash", hash); err != nil {
-		return nil, err
-	}
-	return &Token{Hash: r.Hash, ClientID: r.ClientID, Scopes: strings.Fields(r.Scopes), Issued: instant(r.Issued),
-		Expires: instant(r.Expires), Revoked: instant(r.Revoked)}, nil
-}
-
-// RevokeToken makes a token useless. Error: ErrConflict where it is unknown or
-// revoked already.
-func (s *Store) RevokeToken(ctx context.Context, hash string, at time.Time) error {
-	return s.cas(ctx, s.db, "token-revoke", millis(at), hash)
-}
-
-// UseAssertion notes that issuer used the assertion jti; fresh is false where it
-// was used before (replay). Source: RFC 7523 section 3, SMART App Launch 2.2,
-// Backend Services: jti must not be reused.
-func (s *Store) UseAssertion(ctx context.Context, issuer, jti string, expires time.Time) (fresh bool, err error) {
-	n, err := s.exec(ctx, s.db, "assertion-use", issuer, jti, millis(expires))
-	return n == 1, err
-}
-
-// CleanTokens removes tokens and assertions that expired before the instant.
-func (s *Store) CleanTokens(ctx context.Context, before time.Time) error {
-	if _, err := s.exec(ctx, s.db, "token-clean", millis(before)); err != nil {
+// RevokeClient ends a registration for good: the client is off, its tokens and
+// its keys are gone, and nothing turns it on again. Errors: ErrNotFound;
+// ErrConflict where it is revoked already.
+func (s *Store) RevokeClient(ctx context.Context, id string, at time.Time) error {
+	return s.changeClient(ctx, "revoke client", id, func(tx *sqlx.Tx) error {
+		if err := s.cas(ctx, tx, "client-revoke", millis(at), id); err != nil {
+			return err
+		}
+		_, err := s.exec(ctx, tx, "token-revoke-client", millis(at), id)
 		return err
-	}
-	_, err := s.exec(ctx, s.db, "assertion-clean", millis(before))
-	return err
+	})
 }
 
-// Event is one line of the audit trail. It never holds a row value or a token.
-type Event struct {
-	ID       string // made by AddEvent
-	At       time.Time
-	ClientID string
-	Action   string // kick-off, download, delete, client-add, client-revoke, token ...
-	ExportID string
-	Outcome  string // ok, refused, failed
-	Detail   string
-}
-
-type eventRow struct {
-	ID       string `db:"id"`
-	At       int64  `db:"at"`
-	ClientID string `db:"client_id"`
-	Action   string `db:"action"`
-	ExportID string `db:"export_id"`
-	Outcome  string `db:"outcome"`
-	Detail   string `db:"detail"`
-}
-
-// AddEvent appends to the audit trail.
-func (s *Store) AddEvent(ctx context.Context, e Event) error {
-	_, err := s.exec(ctx, s.db, "audit-add", rand.Text(), millis(e.At), e.ClientID, e.Action, e.ExportID, e.Outcome, e.Detail)
-	return err
-}
-
-// Events lists at most limit events from the instant on, oldest first.
-func (s *Store) Events(ctx context.Context, from time.Time, limit int) ([]Event, error) {
-	var rows []eventRow
-	if err := s.list(ctx, &rows, "audit-list", millis(from), limit); err != nil {
-		return nil, err
-	}
-	events := make([]Event, len(rows))
-	for i, r := range rows {
-		events[i] = Event{ID: r.ID, At: instant(r.At), ClientID: r.ClientID, Action: r.Action, ExportID: r.ExportID,
-			Outcome: r.Outcome, Detail: r.Detail}
-	}
-	return events, nil
-}
-
-// CleanEvents removes events older than the instant.
-func (s *Store) CleanEvents(ctx context.Context, before time.Time) error {
-	_, err := s.exec(ctx, s.db, "audit-clean", millis(before))
-	return err
+// EnableClient turns a client on again; its old tokens stay revoked. Errors:
+// ErrNotFound; ErrConflict where it is on already, or revoked.
+func (s *Store) EnableClient(ctx context.Context, id string) error {
+	return s.changeClient(ctx, "enable client", id, func(tx *sqlx.Tx) error {
+		return s.cas(ctx, tx, "client-enable", 1, id, 1)
+	})
 }

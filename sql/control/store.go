@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -35,17 +36,37 @@ var ErrConflict = errors.New("state has changed")
 // processes may open the same address.
 type Store struct {
 	db       *sqlx.DB
+	read     *sqlx.DB // for reads outside of transactions, db itself on PostgreSQL
 	postgres bool
+	server   string
+	raw      map[string]string // statements as written
 	sql      map[string]string // rebound to the dialect
+
+	ledger ledger
+
+	manyMu    sync.Mutex
+	manyTexts map[manyKey]string
+
+	choicesMu sync.Mutex
+	choices   map[string]*Choices
 }
 
 // Open opens the store at address, "sqlite:FILE" or "postgres://...", and
 // brings its schema to the newest version. A missing SQLite file is made,
-// readable by its owner alone.
-func Open(ctx context.Context, address string) (*Store, error) {
+// readable by its owner alone. The audit trail names the machine as server.
+func Open(ctx context.Context, address string) (*Store, error) { return OpenAs(ctx, address, "") }
+
+// OpenAs is Open for a server of that name in the audit trail; "" is the
+// machine's name. Servers of one name share a chain, which is right but slower.
+func OpenAs(ctx context.Context, address, server string) (*Store, error) {
 	s, err := connect(ctx, address)
 	if err != nil {
 		return nil, err
+	}
+	if s.server = server; server == "" {
+		if s.server, err = os.Hostname(); err != nil {
+			s.server = "localhost"
+		}
 	}
 	if err := s.Migrate(ctx, -1); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -65,7 +86,8 @@ func connect(ctx context.Context, address string) (*Store, error) {
 			return nil, errors.New("open control store: malformed postgres address")
 		}
 		s.db.SetMaxOpenConns(8)
-		s.db.SetMaxIdleConns(4)
+		s.db.SetMaxIdleConns(8)
+		s.read = s.db
 	case scheme == "sqlite" && rest != "":
 		if err := touch(rest); err != nil {
 			return nil, fmt.Errorf("open control store: %w", err)
@@ -76,25 +98,41 @@ func connect(ctx context.Context, address string) (*Store, error) {
 		// One connection is one writer: within the process nobody meets a
 		// busy database, and between processes busy_timeout waits.
 		s.db.SetMaxOpenConns(1)
+		// Readers do not wait for the writer's disk.
+		if s.read, err = sqlx.Open("sqlite", sqliteDSN(rest)+"&_pragma=query_only(1)"); err != nil {
+			return nil, errors.Join(fmt.Errorf("open control store: %w", err), s.db.Close())
+		}
+		s.read.SetMaxOpenConns(4)
 	default:
 		return nil, fmt.Errorf("control store address has scheme %q, want sqlite:FILE or postgres://", scheme)
 	}
 	texts, err := queries()
 	if err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.Close())
 	}
+	s.raw = texts
 	s.sql = make(map[string]string, len(texts))
 	for name, text := range texts {
 		s.sql[name] = s.db.Rebind(text)
 	}
 	if err := s.db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open control store: %w", err), s.db.Close())
+		return nil, errors.Join(fmt.Errorf("open control store: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// Close releases the store.
-func (s *Store) Close() error { return s.db.Close() }
+// Close waits for what is being written and releases the store.
+func (s *Store) Close() error {
+	s.ledger.idle.Wait()
+	err := s.db.Close()
+	if s.read != nil && s.read != s.db {
+		err = errors.Join(err, s.read.Close())
+	}
+	return err
+}
+
+// ServerName is this server's name in the audit trail.
+func (s *Store) ServerName() string { return s.server }
 
 // touch makes the file and its folder, so that health data in chunk bounds is
 // readable by the owner alone from the first byte.
@@ -196,7 +234,7 @@ func (s *Store) get(ctx context.Context, on sqlx.QueryerContext, dst any, name s
 
 // list reads all rows into dst, a pointer to a slice.
 func (s *Store) list(ctx context.Context, dst any, name string, args ...any) error {
-	if err := sqlx.SelectContext(ctx, s.db, dst, s.text(name), args...); err != nil {
+	if err := sqlx.SelectContext(ctx, s.read, dst, s.text(name), args...); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

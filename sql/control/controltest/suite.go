@@ -20,8 +20,13 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("Clients", func(t *testing.T) { clients(t, open(t, address(t))) })
 	t.Run("OddIDs", func(t *testing.T) { oddIDs(t, open(t, address(t))) })
 	t.Run("Tokens", func(t *testing.T) { tokens(t, open(t, address(t))) })
-	t.Run("Assertions", func(t *testing.T) { assertions(t, open(t, address(t))) })
+	t.Run("SigningKeys", func(t *testing.T) { signingKeys(t, open(t, address(t))) })
+	t.Run("Assertions", func(t *testing.T) { assertions(t, address(t)) })
+	t.Run("GroupCommit", func(t *testing.T) { groupCommit(t, address(t)) })
 	t.Run("Events", func(t *testing.T) { events(t, open(t, address(t))) })
+	t.Run("Chains", func(t *testing.T) { chains(t, address(t)) })
+	t.Run("ChainBreaks", func(t *testing.T) { chainBreaks(t, address(t)) })
+	t.Run("Choices", func(t *testing.T) { choices(t, open(t, address(t))) })
 	t.Run("ExportLife", func(t *testing.T) { exportLife(t, open(t, address(t))) })
 	t.Run("CompareAndSet", func(t *testing.T) { compareAndSet(t, open(t, address(t))) })
 	t.Run("Ownership", func(t *testing.T) { ownership(t, open(t, address(t))) })
@@ -70,10 +75,12 @@ func same[T any](t *testing.T, want, got T) {
 func clients(t *testing.T, s *control.Store) {
 	ctx := t.Context()
 	all := []*control.Client{
-		{ID: "a", Name: "One", JWKS: `{"keys":[]}`, Scopes: []string{"system/*.rs"}, Enabled: true, Created: now},
+		{ID: "a", Name: "One", JWKS: `{"keys":[]}`, Scopes: []string{"system/*.rs"}, Enabled: true, Created: now, Revision: 1},
 		{ID: "b", Name: "Two", JWKSURL: "https://x/jwks", Scopes: []string{"system/Patient.rs", "system/Claim.rs"},
-			Groups: []string{"g1", "g2"}, View: "basis", Created: now.Add(time.Second)},
-		{ID: "c", Name: "None", Scopes: []string{}, Groups: []string{}, Enabled: true, Created: now.Add(time.Minute)},
+			Groups: []string{"g1", "g2"}, View: "basis", Created: now.Add(time.Second), Revision: 1, Purpose: "provider-access",
+			Types: []string{"Patient", "Claim"}, Earliest: "2016-01-01", Contact: "x@y", Notes: "two\nlines", Expires: now.Add(time.Hour),
+			MaxExports: 3, TokenRate: 10},
+		{ID: "c", Name: "None", Scopes: []string{}, Groups: []string{}, Enabled: true, Created: now.Add(time.Minute), Revision: 1},
 	}
 	for _, c := range all {
 		must(t, s.AddClient(ctx, c))
@@ -85,22 +92,51 @@ func clients(t *testing.T, s *control.Store) {
 	must(t, err)
 	same(t, all, got)
 
-	must(t, s.AddToken(ctx, &control.Token{Hash: "h", ClientID: "a", Issued: now, Expires: now.Add(time.Minute)}))
-	must(t, s.RevokeClient(ctx, "a", now))
-	want(t, "revoking twice", s.RevokeClient(ctx, "a", now), control.ErrConflict)
-	want(t, "revoking nobody", s.RevokeClient(ctx, "x", now), control.ErrNotFound)
+	must(t, spend(t, s, "a", 1, "j", token("h", "a"), control.Fresh))
+	must(t, s.DisableClient(ctx, "a", now))
+	want(t, "disabling twice", s.DisableClient(ctx, "a", now), control.ErrConflict)
+	want(t, "disabling nobody", s.DisableClient(ctx, "x", now), control.ErrNotFound)
 	c, err := s.Client(ctx, "a")
 	must(t, err)
-	if c.Enabled {
-		t.Error("a revoked client is enabled")
+	if c.Enabled || c.Revision != 2 || !c.LastUse.Equal(now) {
+		t.Errorf("disabled client is %+v", c)
 	}
 	tok, err := s.Token(ctx, "h")
 	must(t, err)
 	same(t, now, tok.Revoked)
 	must(t, s.EnableClient(ctx, "a"))
 	want(t, "enabling twice", s.EnableClient(ctx, "a"), control.ErrConflict)
+	want(t, "enabling nobody", s.EnableClient(ctx, "x"), control.ErrNotFound)
 	_, err = s.Client(ctx, "x")
 	want(t, "an unknown client", err, control.ErrNotFound)
+
+	// Changes name the revision that they were decided on.
+	stale := *c
+	c, err = s.Client(ctx, "a")
+	must(t, err)
+	must(t, s.SetClientKeys(ctx, c, "", "https://a/jwks"))
+	want(t, "keys by an old reading", s.SetClientKeys(ctx, &stale, "", ""), control.ErrConflict)
+	c, err = s.Client(ctx, "a")
+	must(t, err)
+	c.Name, c.Groups, c.Types, c.Expires = "Uno", []string{}, []string{"Claim"}, now
+	must(t, s.SetClientPolicy(ctx, c))
+	want(t, "a policy by an old reading", s.SetClientPolicy(ctx, &stale), control.ErrConflict)
+	c.Revision++
+	again, err := s.Client(ctx, "a")
+	must(t, err)
+	same(t, c, again)
+
+	// Revocation is for good.
+	must(t, s.RevokeClient(ctx, "a", now))
+	want(t, "revoking twice", s.RevokeClient(ctx, "a", now), control.ErrConflict)
+	want(t, "revoking nobody", s.RevokeClient(ctx, "x", now), control.ErrNotFound)
+	want(t, "enabling a revoked client", s.EnableClient(ctx, "a"), control.ErrConflict)
+	c, err = s.Client(ctx, "a")
+	must(t, err)
+	if c.Enabled || c.JWKS != "" || c.JWKSURL != "" || !c.Revoked.Equal(now) {
+		t.Errorf("revoked client is %+v", c)
+	}
+	want(t, "keys of a revoked client", s.SetClientKeys(ctx, c, "x", ""), control.ErrConflict)
 }
 
 // oddIDs are what a caller may write into a URL or a token, and PostgreSQL
@@ -117,80 +153,6 @@ func oddIDs(t *testing.T, s *control.Store) {
 		_, err = s.Client(ctx, id)
 		want(t, "client of an odd id", err, control.ErrNotFound)
 	}
-}
-
-func tokens(t *testing.T, s *control.Store) {
-	ctx := t.Context()
-	tok := &control.Token{Hash: "h1", ClientID: "a", Scopes: []string{"x", "y"}, Issued: now, Expires: now.Add(time.Minute)}
-	must(t, s.AddToken(ctx, tok))
-	got, err := s.Token(ctx, "h1")
-	must(t, err)
-	same(t, tok, got)
-	must(t, s.RevokeToken(ctx, "h1", now.Add(time.Second)))
-	want(t, "revoking twice", s.RevokeToken(ctx, "h1", now), control.ErrConflict)
-	want(t, "revoking an unknown token", s.RevokeToken(ctx, "h9", now), control.ErrConflict)
-	must(t, s.CleanTokens(ctx, now.Add(time.Minute)))
-	_, err = s.Token(ctx, "h1")
-	must(t, err)
-	must(t, s.CleanTokens(ctx, now.Add(time.Minute+time.Millisecond)))
-	_, err = s.Token(ctx, "h1")
-	want(t, "a cleaned token", err, control.ErrNotFound)
-}
-
-func assertions(t *testing.T, s *control.Store) {
-	ctx := t.Context()
-	use := func(issuer, jti string, fresh bool) {
-		t.Helper()
-		got, err := s.UseAssertion(ctx, issuer, jti, now)
-		must(t, err)
-		if got != fresh {
-			t.Errorf("%s/%s is fresh: %v, want %v", issuer, jti, got, fresh)
-		}
-	}
-	use("a", "1", true)
-	use("a", "1", false)
-	use("b", "1", true)
-	must(t, s.CleanTokens(ctx, now.Add(time.Millisecond)))
-	use("a", "1", true)
-
-	// Of many at once, one wins.
-	var wg sync.WaitGroup
-	wins := make(chan bool, 16)
-	for range cap(wins) {
-		wg.Go(func() {
-			fresh, err := s.UseAssertion(ctx, "a", "race", now)
-			if err != nil {
-				t.Error(err)
-			}
-			wins <- fresh
-		})
-	}
-	wg.Wait()
-	close(wins)
-	n := 0
-	for fresh := range wins {
-		if fresh {
-			n++
-		}
-	}
-	same(t, 1, n)
-}
-
-func events(t *testing.T, s *control.Store) {
-	ctx := t.Context()
-	for i := range 3 {
-		must(t, s.AddEvent(ctx, control.Event{At: now.Add(time.Duration(i) * time.Second), ClientID: "a", Action: "kick-off",
-			ExportID: fmt.Sprint(i), Outcome: "ok", Detail: "d"}))
-	}
-	got, err := s.Events(ctx, now.Add(time.Second), 10)
-	must(t, err)
-	if len(got) != 2 || got[0].ExportID != "1" || got[1].ExportID != "2" || !got[0].At.Equal(now.Add(time.Second)) {
-		t.Errorf("events from the second on are %+v", got)
-	}
-	must(t, s.CleanEvents(ctx, now.Add(2*time.Second)))
-	got, err = s.Events(ctx, time.Time{}, 10)
-	must(t, err)
-	same(t, 1, len(got))
 }
 
 func add(t *testing.T, s *control.Store, id string) *control.Export {

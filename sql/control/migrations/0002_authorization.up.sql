@@ -1,0 +1,53 @@
+ALTER TABLE clients ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN types TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN earliest TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN contact TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN notes TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN expires BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN revoked BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN max_exports BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN token_rate BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN revision BIGINT NOT NULL DEFAULT 1;
+
+CREATE TABLE client_use (
+  client_id TEXT PRIMARY KEY,
+  last      BIGINT NOT NULL
+);
+
+CREATE TABLE member_choices (
+  purpose   TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  member    TEXT NOT NULL,
+  choice    TEXT NOT NULL,
+  noted     BIGINT NOT NULL,
+  PRIMARY KEY (purpose, client_id, member)
+);
+
+CREATE TABLE member_choice_sets (
+  purpose  TEXT PRIMARY KEY,
+  revision BIGINT NOT NULL,
+  changed  BIGINT NOT NULL
+);
+
+CREATE TABLE signing_keys (
+  kid     TEXT PRIMARY KEY,
+  public  TEXT NOT NULL,
+  sealed  TEXT NOT NULL,
+  created BIGINT NOT NULL,
+  retires BIGINT NOT NULL
+);
+
+ALTER TABLE audit ADD COLUMN server TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE audit ADD COLUMN actor TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit ADD COLUMN remote TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit ADD COLUMN hash TEXT NOT NULL DEFAULT '';
+CREATE INDEX audit_chain ON audit (server, seq);
+
+CREATE TABLE audit_chains (
+  server    TEXT PRIMARY KEY,
+  base_seq  BIGINT NOT NULL,
+  base_hash TEXT NOT NULL,
+  head_seq  BIGINT NOT NULL,
+  head_hash TEXT NOT NULL
+);
