@@ -266,7 +266,7 @@ func setup(t *testing.T, change func(*Options)) *house {
 	h.http = httptest.NewUnstartedServer(nil)
 	h.base = "http://" + h.http.Listener.Addr().String() + "/fhir"
 	log := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	authority, err := auth.New(auth.Options{Clients: h.store, Replay: h.store, Tokens: h.store, TokenURL: h.base + TokenPath, Clock: h.clock.Now, Audit: db.AddEvent, Log: log})
+	authority, err := auth.New(auth.Options{Clients: h.store, Ledger: h.store, Tokens: h.store, TokenURL: h.base + TokenPath, Clock: h.clock.Now, Audit: db.AddEvent, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -170,7 +170,7 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 	base := strings.TrimRight(c.PublicURL, "/")
 	store := auth.NewStore(n.control, a.now)
 	authority, err := auth.New(auth.Options{
-		Clients: store, Replay: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType,
+		Clients: store, Ledger: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType,
 		Fetch: auth.FetchOptions{AllowHosts: c.JWKSHost, AllowLoopbackHTTP: c.JWKSLoopback},
 		Audit: n.control.AddEvent, Log: n.log, Clock: a.now,
 	})

@@ -143,33 +143,58 @@ func (a *Authority) readAssertion(compact string, audiences []string) (*assertio
 	return out, nil
 }
 
-// verifyAssertion finds the client and its key, checks the signature, and only
-// then spends the jti (SB-047, SB-050).
+// verifyAssertion finds the client and its key and checks the signature. It
+// spends nothing (SB-047, SB-050). A registration that was read a short while
+// ago serves to say yes, since the ledger looks again; to say no it is read
+// anew.
 func (a *Authority) verifyAssertion(ctx context.Context, s *assertion) (*Client, *Refusal, error) {
-	keyless := func(reason string) (*Client, *Refusal, error) {
-		_ = a.decoys.spend(s) // it fails; only its time matters
-		return nil, unrecognised(reason), nil
+	recent, err := a.options.Clients.Recent(ctx, s.client)
+	if err != nil && !errors.Is(err, ErrUnknownClient) {
+		return nil, nil, fmt.Errorf("look up client: %w", err)
 	}
-	client, err := a.options.Clients.Client(ctx, s.client)
+	refusal, err := a.verifyBy(ctx, s, recent)
+	if refusal == nil || err != nil {
+		return recent, refusal, err
+	}
+	now, err := a.options.Clients.Client(ctx, s.client)
 	switch {
 	case errors.Is(err, ErrUnknownClient):
-		return keyless("unknown-client")
+		return nil, refusal, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("look up client: %w", err)
+	case recent != nil && recent.Revision == now.Revision:
+		return nil, refusal, nil
+	}
+	refusal, err = a.verifyBy(ctx, s, now)
+	return now, refusal, err
+}
+
+// verifyBy checks the signature by one reading of the registration; nil is an
+// unknown client.
+func (a *Authority) verifyBy(ctx context.Context, s *assertion, client *Client) (*Refusal, error) {
+	keyless := func(reason string) (*Refusal, error) {
+		_ = a.decoys.spend(s) // it fails; only its time matters
+		return unrecognised(reason), nil
+	}
+	switch {
+	case client == nil:
+		return keyless("unknown-client")
 	case !client.Enabled:
 		return keyless("client-disabled")
+	case !client.Live(a.now()):
+		return keyless("client-expired")
 	}
 	if s.hasJKU && (client.KeysURL == "" || s.jku != client.KeysURL) {
 		return keyless("jku")
 	}
 	set := client.Keys
 	if client.KeysURL != "" {
+		var err error
 		if set, err = a.fetcher.keys(ctx, client.KeysURL, s.kid); err != nil {
 			if ctx.Err() != nil {
-				return nil, nil, context.Cause(ctx)
+				return nil, context.Cause(ctx)
 			}
-			return nil, &Refusal{Code: "invalid_client", Reason: err.Error(),
-				Description: "the client or its signature is not recognised"}, nil
+			return unrecognised(err.Error()), nil
 		}
 	}
 	if set == nil {
@@ -180,16 +205,9 @@ func (a *Authority) verifyAssertion(ctx context.Context, s *assertion) (*Client,
 		return keyless(fmt.Sprintf("%d-keys-for-kid", len(keys)))
 	}
 	if _, err := jws.VerifyCompactFast(keys[0].raw, s.compact, s.alg.jws); err != nil {
-		return nil, unrecognised("signature"), nil
+		return unrecognised("signature"), nil
 	}
-	fresh, err := a.options.Replay.Use(ctx, s.client, s.jti, s.expires.Add(clockSkew))
-	if err != nil {
-		return nil, nil, fmt.Errorf("record jti: %w", err)
-	}
-	if !fresh {
-		return nil, badClient("jti-replayed", "jti was used before"), nil
-	}
-	return client, nil, nil
+	return nil, nil
 }
 
 // jsonPart decodes one part of a compact JWS; members keep their exact names.

@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,26 +56,46 @@ type Client struct {
 	Groups []string
 	// View names the view of the data that the client is given; "" is the full
 	// one. It comes from policy, never from the client.
-	View    string
-	Enabled bool
+	View string
+	// Purpose is what the client may use the data for; see Purposes.
+	Purpose string
+	// Earliest is the first date of service that the client may have, "" for no
+	// such bound.
+	Earliest string
+	Enabled  bool
+	// Expires ends the registration; zero means never.
+	Expires time.Time
 	// MaxExports is how many exports may run for the client at once; 0 means
 	// the server's own limit.
 	MaxExports int
+	// TokenRate is how many token requests the client may make in a minute at
+	// one server; 0 means no limit.
+	TokenRate int
+	// Revision rises with each change of the registration.
+	Revision int64
+}
+
+// Live says whether the client may do anything at the instant.
+func (c *Client) Live(at time.Time) bool {
+	return c.Enabled && (c.Expires.IsZero() || at.Before(c.Expires))
 }
 
 // Clients finds registrations.
 type Clients interface {
-	// Client returns the registration, also of a disabled client, or
-	// ErrUnknownClient.
+	// Client returns the registration as it is now, also of a disabled client,
+	// or ErrUnknownClient.
 	Client(ctx context.Context, id string) (*Client, error)
+	// Recent is Client, but may answer as things were a short while ago. What
+	// is decided by it is checked by the Ledger.
+	Recent(ctx context.Context, id string) (*Client, error)
 }
 
-// Replay remembers assertions.
-type Replay interface {
-	// Use records that the issuer used the jti, to be kept until the instant,
-	// and says whether that was the first time. It is atomic over all servers
-	// that share the store, and survives a restart (SB-047).
-	Use(ctx context.Context, issuer, jti string, until time.Time) (fresh bool, err error)
+// Ledger spends assertions; *control.Store is one.
+type Ledger interface {
+	// Spend notes that the client used the jti and keeps the token that it
+	// earned, all or nothing, and durably before it returns. It is atomic over
+	// all servers that share the store, and survives a restart (SB-047).
+	Spend(ctx context.Context, u control.Use) (control.Used, error)
 }
 
 // Token is an access token as it is kept.
@@ -89,7 +110,6 @@ type Token struct {
 
 // Tokens keeps tokens, over restarts and for all servers that share it.
 type Tokens interface {
-	SaveToken(ctx context.Context, t Token) error
 	// Token returns the token, expired or not, or ErrUnknownToken where there
 	// is none or it was revoked.
 	Token(ctx context.Context, id string) (Token, error)
@@ -100,11 +120,11 @@ type Tokens interface {
 // MaxTokenLife is the longest life of a token (SB-061).
 const MaxTokenLife = 300 * time.Second
 
-// Options configures an Authority. Clients, Replay, Tokens and TokenURL are
+// Options configures an Authority. Clients, Ledger, Tokens and TokenURL are
 // required.
 type Options struct {
 	Clients Clients
-	Replay  Replay
+	Ledger  Ledger
 	Tokens  Tokens
 	// TokenURL is the public URL of the token endpoint: the aud of assertions
 	// (SB-045).
@@ -120,6 +140,9 @@ type Options struct {
 	// KnownType tells names of FHIR R4 resource types from other words in
 	// scopes (SB-077); nil takes any word of that form.
 	KnownType func(resourceType string) bool
+	// Query checks what follows "?" in a granular scope. Only what it takes is
+	// ever granted, since only that can be enforced (SB-075); nil takes none.
+	Query func(resourceType, query string) error
 	// GrantDefault grants all that a client may have where a request names no
 	// scope (SB-036).
 	GrantDefault bool
@@ -129,6 +152,9 @@ type Options struct {
 	Failures int
 	// Remote tells the address of the caller; nil means [RemoteAddress].
 	Remote func(*http.Request) string
+	// Signer makes access tokens that others can check by signature; nil makes
+	// opaque ones.
+	Signer *Signer
 	// Audit appends to the audit trail what was granted and what was refused;
 	// nil keeps none. A refused event names the client that the assertion
 	// claims, which nobody has verified.
@@ -144,13 +170,14 @@ type Authority struct {
 	algorithms []algorithm
 	fetcher    *keyFetcher
 	failures   *limiter
+	rates      *limiter
 	decoys     decoys
 }
 
 // New makes an Authority.
 func New(o Options) (*Authority, error) {
-	if o.Clients == nil || o.Replay == nil || o.Tokens == nil || o.TokenURL == "" {
-		return nil, errors.New("auth: Clients, Replay, Tokens and TokenURL are required")
+	if o.Clients == nil || o.Ledger == nil || o.Tokens == nil || o.TokenURL == "" {
+		return nil, errors.New("auth: Clients, Ledger, Tokens and TokenURL are required")
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -170,10 +197,14 @@ func New(o Options) (*Authority, error) {
 	if o.Remote == nil {
 		o.Remote = RemoteAddress
 	}
+	if o.Query == nil {
+		o.Query = func(string, string) error { return errors.New("granular scopes are not enforced") }
+	}
 	if o.Algorithms == nil {
 		o.Algorithms = []string{"RS384", "ES384"}
 	}
-	a := &Authority{options: o, fetcher: newKeyFetcher(o.Fetch, o.Clock), failures: newLimiter(o.Failures, o.Clock)}
+	a := &Authority{options: o, fetcher: newKeyFetcher(o.Fetch, o.Clock), failures: newLimiter(o.Failures, o.Clock),
+		rates: newLimiter(0, o.Clock)}
 	known := algorithms()
 	for _, name := range o.Algorithms {
 		i := slices.IndexFunc(known, func(x algorithm) bool { return x.name == name })
@@ -201,56 +232,61 @@ func (a *Authority) TokenURL() string { return a.options.TokenURL }
 func (a *Authority) now() time.Time { return a.options.Clock() }
 
 // audit notes an event, also when its caller has gone away meanwhile.
-func (a *Authority) audit(ctx context.Context, action, clientID, outcome, detail string) {
+func (a *Authority) audit(r *http.Request, action, clientID, outcome, detail string) {
 	if a.options.Audit == nil {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	err := a.options.Audit(ctx, control.Event{At: a.now(), ClientID: clientID, Action: action, Outcome: outcome, Detail: detail})
-	if err != nil {
+	ctx := context.WithoutCancel(r.Context())
+	if err := a.options.Audit(ctx, *a.event(r, action, clientID, outcome, detail)); err != nil {
 		a.options.Log.ErrorContext(ctx, "audit event lost", slog.String("action", action), slog.String("client_id", clientID),
 			slog.String("outcome", outcome), slog.String("error", err.Error()))
 	}
 }
 
-// granted is the answer to a successful token request.
-type granted struct {
-	secret string
-	token  Token
+func (a *Authority) event(r *http.Request, action, clientID, outcome, detail string) *control.Event {
+	return &control.Event{At: a.now(), ClientID: clientID, Action: action, Outcome: outcome, Detail: detail, Remote: a.options.Remote(r)}
 }
 
-// issue makes a token for what of the requested scopes the client may have
-// (SB-062, SB-072).
-func (a *Authority) issue(ctx context.Context, client *Client, requested string) (*granted, *Refusal, error) {
+// grant decides what of the requested scopes the client may have (SB-062,
+// SB-072).
+func (a *Authority) grant(client *Client, requested string) (Scopes, *Refusal) {
 	scopes, _ := ParseScopes(requested)
 	if strings.TrimSpace(requested) == "" {
 		if !a.options.GrantDefault {
-			return nil, &Refusal{Code: "invalid_scope", Reason: "scope-missing", Description: "scope is missing"}, nil
+			return nil, &Refusal{Code: "invalid_scope", Reason: "scope-missing", Description: "scope is missing"}
 		}
 		scopes = client.Scopes
 	}
 	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s Scope) bool {
 		return s.Resource != "*" && a.options.KnownType != nil && !a.options.KnownType(s.Resource)
 	})
-	grant := client.Scopes.Intersect(scopes, Read|Search)
-	if len(grant) == 0 {
+	granted := slices.DeleteFunc(client.Scopes.Intersect(scopes, Read|Search), func(s Scope) bool {
+		return s.Query != "" && a.options.Query(s.Resource, s.Query) != nil
+	})
+	if len(granted) == 0 {
 		return nil, &Refusal{Code: "invalid_scope", Reason: "nothing-granted",
-			Description: "none of the scopes asked for can be granted"}, nil
+			Description: "none of the scopes asked for can be granted"}
 	}
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, nil, fmt.Errorf("make token: %w", err)
+	return granted, nil
+}
+
+// mint makes a token of the scopes: its text, which the client alone gets, and
+// what is kept of it.
+func (a *Authority) mint(ctx context.Context, client *Client, scopes Scopes) (secret string, token *control.Token, err error) {
+	now := a.now().UTC().Truncate(time.Second)
+	token = &control.Token{ClientID: client.ID, Scopes: strings.Fields(scopes.String()), Issued: now, Expires: now.Add(a.options.TokenLife)}
+	if a.options.Signer != nil {
+		secret, err = a.options.Signer.sign(ctx, token)
+	} else {
+		random := make([]byte, 32)
+		_, err = rand.Read(random)
+		secret = base64.RawURLEncoding.EncodeToString(random)
 	}
-	now := a.now().UTC()
-	g := &granted{secret: base64.RawURLEncoding.EncodeToString(secret)}
-	g.token = Token{
-		ID: TokenID(g.secret), ClientID: client.ID, Scope: grant.String(),
-		Issued: now, Expires: now.Add(a.options.TokenLife),
+	if err != nil {
+		return "", nil, fmt.Errorf("make token: %w", err)
 	}
-	if err := a.options.Tokens.SaveToken(ctx, g.token); err != nil {
-		return nil, nil, fmt.Errorf("save token: %w", err)
-	}
-	return g, nil, nil
+	token.Hash = TokenID(secret)
+	return secret, token, nil
 }
 
 // TokenID is the digest under which a token is kept.
@@ -265,15 +301,27 @@ type Access struct {
 	Client  *Client
 	Scopes  Scopes
 	Expires time.Time
+	// Claims are those of a token that an authorization server elsewhere made,
+	// as JSON; nil for a token of our own (SB-101).
+	Claims map[string]json.RawMessage
 }
 
 // MayExport says whether the scopes cover export of a resource type: reading
-// and searching it (SB-074).
+// and searching it (SB-074), be it of a part of its resources.
 func (a *Access) MayExport(resourceType string) bool {
-	return a.Scopes.Allows(resourceType, Read|Search)
+	_, ok := a.Scopes.Queries(resourceType, Read|Search)
+	return ok
 }
 
-// MayRead says whether the scopes cover reading one resource of a type.
+// ExportQueries lists the filters of which an exported resource of the type
+// must pass one; none means that all may be exported. They are to be asked for
+// types that may be exported only.
+func (a *Access) ExportQueries(resourceType string) []string {
+	queries, _ := a.Scopes.Queries(resourceType, Read|Search)
+	return queries
+}
+
+// MayRead says whether the scopes cover reading every resource of a type.
 func (a *Access) MayRead(resourceType string) bool { return a.Scopes.Allows(resourceType, Read) }
 
 // MayHaveGroup says whether policy lets the client have the group's data
@@ -286,39 +334,59 @@ func (a *Access) MayHaveGroup(id string) bool {
 // answers ErrNoToken, ErrInvalidToken, or another error where the check itself
 // could not be made.
 func (a *Authority) Authenticate(ctx context.Context, h http.Header) (*Access, error) {
-	token, err := a.bearer(ctx, h)
+	secret, err := bearerToken(h)
 	if err != nil {
 		return nil, err
 	}
-	client, err := a.options.Clients.Client(ctx, token.ClientID)
-	if errors.Is(err, ErrUnknownClient) || err == nil && !client.Enabled {
+	token, err := a.live(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	scopes, _ := ParseScopes(token.Scope)
+	return a.access(ctx, token.ClientID, scopes, token.Expires)
+}
+
+// access finds the client of a good token. What the registration no longer
+// allows is taken out (SB-084).
+func (a *Authority) access(ctx context.Context, clientID string, scopes Scopes, expires time.Time) (*Access, error) {
+	client, err := a.options.Clients.Client(ctx, clientID)
+	if errors.Is(err, ErrUnknownClient) || err == nil && !client.Live(a.now()) {
 		return nil, ErrInvalidToken // disabling a client ends its tokens at once (SB-028)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look up client: %w", err)
 	}
-	scopes, _ := ParseScopes(token.Scope)
-	return &Access{Client: client, Scopes: client.Scopes.Intersect(scopes, Read|Search), Expires: token.Expires}, nil
+	return &Access{Client: client, Scopes: client.Scopes.Intersect(scopes, Read|Search), Expires: expires}, nil
 }
 
-func (a *Authority) bearer(ctx context.Context, h http.Header) (Token, error) {
+// bearerToken takes the token out of the headers.
+func bearerToken(h http.Header) (string, error) {
 	values := h.Values("Authorization")
 	if len(values) == 0 {
-		return Token{}, ErrNoToken
+		return "", ErrNoToken
 	}
 	scheme, secret, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return Token{}, ErrNoToken
+		return "", ErrNoToken
 	}
 	secret = strings.TrimSpace(secret)
-	if len(values) > 1 || secret == "" || len(secret) > 4096 {
-		return Token{}, ErrInvalidToken
+	if len(values) > 1 || secret == "" || len(secret) > maxTokenBytes {
+		return "", ErrInvalidToken
 	}
-	return a.live(ctx, secret)
+	return secret, nil
 }
 
-// live finds a token that is neither unknown, revoked nor expired.
+// maxTokenBytes keeps headers small (SB-063).
+const maxTokenBytes = 4096
+
+// live finds a token that is neither unknown, revoked nor expired. A token that
+// says it was signed must be so by us, or it is not looked up.
 func (a *Authority) live(ctx context.Context, secret string) (Token, error) {
+	if a.options.Signer != nil && strings.Contains(secret, ".") {
+		if err := a.options.Signer.check(ctx, secret); err != nil {
+			return Token{}, err
+		}
+	}
 	token, err := a.options.Tokens.Token(ctx, TokenID(secret))
 	if errors.Is(err, ErrUnknownToken) || err == nil && !a.now().Before(token.Expires) {
 		return Token{}, ErrInvalidToken

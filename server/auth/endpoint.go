@@ -1,9 +1,9 @@
 package auth
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"remit/sql/control"
 )
 
 // maxFormBytes bounds the body of a token request.
@@ -31,21 +33,27 @@ func (a *Authority) ServeToken(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, "", &Refusal{Code: "unsupported_grant_type", Reason: "grant-type", Description: "grant_type is not client_credentials"})
 		return
 	}
-	client, refusal, err := a.authenticateClient(r.Context(), form)
-	if a.stopped(w, r, refusal, err, form) {
+	var secret string
+	var token *control.Token
+	client, ok := a.admit(w, r, form, func(c *Client) (*control.Token, *Refusal, error) {
+		scopes, refusal := a.grant(c, form.Get("scope"))
+		if refusal != nil {
+			return nil, refusal, nil
+		}
+		var err error
+		secret, token, err = a.mint(r.Context(), c, scopes)
+		return token, nil, err
+	})
+	if !ok {
 		return
 	}
-	g, refusal, err := a.issue(r.Context(), client, form.Get("scope"))
-	if a.stopped(w, r, refusal, err, form) {
-		return
-	}
-	a.options.Log.InfoContext(r.Context(), "token issued", slog.String("client_id", client.ID), slog.String("scope", g.token.Scope))
-	a.audit(r.Context(), "token", client.ID, "ok", g.token.Scope)
+	scope := strings.Join(token.Scopes, " ")
+	a.options.Log.InfoContext(r.Context(), "token issued", slog.String("client_id", client.ID), slog.String("scope", scope))
 	answer(w, http.StatusOK, map[string]any{
-		"access_token": g.secret,
+		"access_token": secret,
 		"token_type":   "bearer",
 		"expires_in":   int64(a.options.TokenLife / time.Second),
-		"scope":        g.token.Scope,
+		"scope":        scope,
 	})
 }
 
@@ -60,7 +68,7 @@ func (a *Authority) ServeIntrospection(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		var access *Client
 		access, err = a.options.Clients.Client(r.Context(), token.ClientID)
-		if errors.Is(err, ErrUnknownClient) || err == nil && (!access.Enabled || access.ID != caller.ID) {
+		if errors.Is(err, ErrUnknownClient) || err == nil && (!access.Live(a.now()) || access.ID != caller.ID) {
 			err = ErrInvalidToken
 		}
 	}
@@ -98,7 +106,7 @@ func (a *Authority) ServeRevocation(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil && token.ClientID == caller.ID {
-		a.audit(r.Context(), "token-revoke", caller.ID, "ok", "")
+		a.audit(r, "token-revoke", caller.ID, "ok", "")
 	}
 	noStore(w)
 	w.WriteHeader(http.StatusOK)
@@ -112,8 +120,7 @@ func (a *Authority) open(w http.ResponseWriter, r *http.Request) (url.Values, bo
 		return nil, false
 	}
 	if wait := a.failures.wait(a.options.Remote(r)); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-		answer(w, http.StatusTooManyRequests, oauthError("invalid_request", "too many refused requests"))
+		a.throttled(w, wait, "too many refused requests")
 		return nil, false
 	}
 	bad := func(reason, description string) (url.Values, bool) {
@@ -146,25 +153,23 @@ func (a *Authority) openFor(w http.ResponseWriter, r *http.Request) (url.Values,
 		return nil, nil, false
 	}
 	var caller *Client
-	var refusal *Refusal
-	var err error
 	if form.Has("client_assertion") {
-		caller, refusal, err = a.authenticateClient(r.Context(), form)
+		caller, ok = a.admit(w, r, form, func(*Client) (*control.Token, *Refusal, error) { return nil, nil, nil })
+		if !ok {
+			return nil, nil, false
+		}
 	} else {
-		var access *Access
-		access, err = a.Authenticate(r.Context(), r.Header)
+		access, err := a.Authenticate(r.Context(), r.Header)
 		if errors.Is(err, ErrNoToken) || errors.Is(err, ErrInvalidToken) {
 			a.failures.refused(a.options.Remote(r))
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			answer(w, http.StatusUnauthorized, oauthError("invalid_client", "the caller is not authenticated"))
 			return nil, nil, false
 		}
-		if err == nil {
-			caller = access.Client
+		if a.stopped(w, r, nil, err, form) {
+			return nil, nil, false
 		}
-	}
-	if a.stopped(w, r, refusal, err, form) {
-		return nil, nil, false
+		caller = access.Client
 	}
 	if form.Get("token") == "" {
 		a.refuse(w, r, caller.ID, &Refusal{Code: "invalid_request", Reason: "token-missing", Description: "token is missing"})
@@ -173,26 +178,87 @@ func (a *Authority) openFor(w http.ResponseWriter, r *http.Request) (url.Values,
 	return form, caller, true
 }
 
-// authenticateClient checks the client assertion of a form.
-func (a *Authority) authenticateClient(ctx context.Context, form url.Values) (*Client, *Refusal, error) {
+// maxReadings bounds how often a request is decided anew because its client's
+// registration changed meanwhile.
+const maxReadings = 4
+
+// admit checks the client assertion of a form, lets decide say what it earns,
+// and spends it; or answers and returns false. Nothing is answered before what
+// was decided is durable.
+func (a *Authority) admit(w http.ResponseWriter, r *http.Request, form url.Values, decide func(*Client) (*control.Token, *Refusal, error)) (*Client, bool) {
+	ctx := r.Context()
+	s, refusal := a.openAssertion(form)
+	if a.stopped(w, r, refusal, nil, form) {
+		return nil, false
+	}
+	for range maxReadings {
+		client, refusal, err := a.verifyAssertion(ctx, s)
+		if a.stopped(w, r, refusal, err, form) {
+			return nil, false
+		}
+		if client.TokenRate > 0 {
+			if wait := a.rates.take(client.ID, client.TokenRate); wait > 0 {
+				a.throttled(w, wait, "too many token requests")
+				return nil, false
+			}
+		}
+		token, refusal, err := decide(client)
+		if a.stopped(w, r, nil, err, form) {
+			return nil, false
+		}
+		use := control.Use{ClientID: client.ID, Revision: client.Revision, JTI: s.jti, Until: s.expires.Add(clockSkew), Token: token}
+		replayed := badClient("jti-replayed", "jti was used before")
+		if a.options.Audit != nil {
+			use.Replayed = a.event(r, "token", client.ID, "refused", replayed.Error())
+			switch {
+			case refusal != nil:
+				use.Granted = a.event(r, "token", client.ID, "refused", refusal.Error())
+			case token != nil:
+				use.Granted = a.event(r, "token", client.ID, "ok", strings.Join(token.Scopes, " "))
+			default:
+				use.Granted = a.event(r, "authenticate", client.ID, "ok", "")
+			}
+		}
+		used, err := a.options.Ledger.Spend(ctx, use)
+		switch {
+		case err != nil:
+			a.stopped(w, r, nil, fmt.Errorf("spend assertion: %w", err), form)
+			return nil, false
+		case used == control.Stale:
+			continue // read it again, and decide anew
+		case used == control.Replayed:
+			a.refuseAudited(w, r, client.ID, replayed)
+			return nil, false
+		case refusal != nil:
+			a.refuseAudited(w, r, client.ID, refusal)
+			return nil, false
+		}
+		return client, true
+	}
+	a.stopped(w, r, nil, errors.New("the registration keeps changing"), form)
+	return nil, false
+}
+
+// openAssertion checks what surrounds a client assertion and reads it.
+func (a *Authority) openAssertion(form url.Values) (*assertion, *Refusal) {
 	switch kind := form.Get("client_assertion_type"); {
 	case form.Has("client_secret"):
-		return nil, badClient("client-secret", "clients authenticate by private_key_jwt only"), nil
+		return nil, badClient("client-secret", "clients authenticate by private_key_jwt only")
 	case kind == "":
-		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-type-missing", Description: "client_assertion_type is missing"}, nil
+		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-type-missing", Description: "client_assertion_type is missing"}
 	case kind != AssertionType:
-		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-type", Description: "client_assertion_type is not " + AssertionType}, nil
+		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-type", Description: "client_assertion_type is not " + AssertionType}
 	case form.Get("client_assertion") == "":
-		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-missing", Description: "client_assertion is missing"}, nil
+		return nil, &Refusal{Code: "invalid_request", Reason: "assertion-missing", Description: "client_assertion is missing"}
 	}
 	s, refusal := a.readAssertion(form.Get("client_assertion"), append([]string{a.options.TokenURL}, a.options.Audiences...))
 	if refusal != nil {
-		return nil, refusal, nil
+		return nil, refusal
 	}
 	if form.Has("client_id") && form.Get("client_id") != s.client {
-		return nil, badClient("client-id", "client_id is not equal to sub"), nil
+		return nil, badClient("client-id", "client_id is not equal to sub")
 	}
-	return a.verifyAssertion(ctx, s)
+	return s, nil
 }
 
 // stopped answers a refusal or a fault, if there is one.
@@ -210,13 +276,25 @@ func (a *Authority) stopped(w http.ResponseWriter, r *http.Request, refusal *Ref
 	return true
 }
 
-// refuse answers a refusal as 400 (SB-034) and counts it.
+// refuse answers a refusal as 400 (SB-034), counts it and notes it in the audit
+// trail.
 func (a *Authority) refuse(w http.ResponseWriter, r *http.Request, clientID string, refusal *Refusal) {
+	a.audit(r, "token", clientID, "refused", refusal.Error())
+	a.refuseAudited(w, r, clientID, refusal)
+}
+
+// refuseAudited is refuse for what the trail holds already.
+func (a *Authority) refuseAudited(w http.ResponseWriter, r *http.Request, clientID string, refusal *Refusal) {
 	a.failures.refused(a.options.Remote(r))
 	a.options.Log.WarnContext(r.Context(), "authorization refused",
 		slog.String("client_id", clientID), slog.String("code", refusal.Code), slog.String("reason", refusal.Reason))
-	a.audit(r.Context(), "token", clientID, "refused", refusal.Error())
 	answer(w, http.StatusBadRequest, oauthError(refusal.Code, refusal.Description))
+}
+
+// throttled answers 429 with the time to wait (SB-039).
+func (a *Authority) throttled(w http.ResponseWriter, wait time.Duration, text string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	answer(w, http.StatusTooManyRequests, oauthError("invalid_request", text))
 }
 
 // claimedClient is the issuer that an assertion names, for the log: nobody has

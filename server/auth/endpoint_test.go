@@ -99,12 +99,12 @@ func TestSB061TokenLife(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
 	for life, ok := range map[time.Duration]bool{0: true, time.Minute: true, 300 * time.Second: true, 301 * time.Second: false, -1: false} {
-		_, err := New(Options{Clients: m, Replay: m, Tokens: m, TokenURL: tokenURL, TokenLife: life})
+		_, err := New(Options{Clients: m, Ledger: m, Tokens: m, TokenURL: tokenURL, TokenLife: life})
 		if (err == nil) != ok {
 			t.Errorf("life %v: %v", life, err)
 		}
 	}
-	if _, err := New(Options{Clients: m, Replay: m, Tokens: m, TokenURL: tokenURL, Algorithms: []string{"HS384"}}); err == nil {
+	if _, err := New(Options{Clients: m, Ledger: m, Tokens: m, TokenURL: tokenURL, Algorithms: []string{"HS384"}}); err == nil {
 		t.Error("HS384 can be configured")
 	}
 }
@@ -303,7 +303,7 @@ func TestSB047Restart(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := NewStore(db, clock)
-		a, err := New(Options{Clients: s, Replay: s, Tokens: s, TokenURL: tokenURL, Clock: clock})
+		a, err := New(Options{Clients: s, Ledger: s, Tokens: s, TokenURL: tokenURL, Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}

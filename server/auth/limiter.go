@@ -83,3 +83,16 @@ func (l *limiter) refused(address string) {
 	l.window()
 	l.count[address]++
 }
+
+// take counts one request of the key and says how long to wait where that is
+// more than limit in this minute; 0 lets it pass.
+func (l *limiter) take(key string, limit int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.window()
+	if l.count[key] >= limit {
+		return left
+	}
+	l.count[key]++
+	return 0
+}

@@ -133,60 +133,124 @@ func (s Scopes) String() string {
 // Allows says whether the set gives all of the permissions on a resource type
 // without a query. Permissions may come from several scopes.
 func (s Scopes) Allows(resource string, p Permission) bool {
-	var have Permission
+	return s.permissions(resource)&p == p
+}
+
+// Queries says what the set gives of a resource type to somebody who needs all
+// of the permissions at once: ok is false where nothing; otherwise queries are
+// the filters of which a resource must pass one, none of them where every
+// resource may be had (SB-075).
+func (s Scopes) Queries(resource string, p Permission) (queries []string, ok bool) {
+	free := s.permissions(resource)
+	if free&p == p {
+		return nil, true
+	}
+	// What is not given freely must come from one query alone: two queries
+	// that give a permission each would need a resource that passes both.
 	for _, scope := range s {
-		if scope.Query == "" && (scope.Resource == "*" || scope.Resource == resource) {
-			have |= scope.Permissions
+		if scope.Query != "" && scope.Resource == resource && (free|scope.Permissions)&p == p && !slices.Contains(queries, scope.Query) {
+			queries = append(queries, scope.Query)
 		}
 	}
-	return have&p == p
+	return queries, queries != nil
+}
+
+// Within narrows the set to resource types: a wildcard becomes the list of
+// them.
+func (s Scopes) Within(types []string) Scopes {
+	var out Scopes
+	for _, scope := range s {
+		if scope.Resource != "*" {
+			if slices.Contains(types, scope.Resource) {
+				out = append(out, scope)
+			}
+			continue
+		}
+		for _, t := range types {
+			scope.Resource = t
+			if !slices.Contains(out, scope) {
+				out = append(out, scope)
+			}
+		}
+	}
+	return out
 }
 
 // Intersect grants of the requested scopes what the set allows, in the
 // requested form, at most the permissions of ceiling. A wildcard is granted as
 // such only where the set has one; otherwise it becomes the list of types that
-// the set names (SB-072). Requests with a query are left out, since granting
-// them without would widen them (SB-075).
+// the set names (SB-072). Queries of the two sides add up, so that a grant is
+// never wider than either (SB-075).
 func (s Scopes) Intersect(requested Scopes, ceiling Permission) Scopes {
 	var granted Scopes
-	add := func(resource string, p Permission, legacy bool) {
-		if p == 0 {
+	add := func(scope Scope) {
+		if scope.Permissions == 0 {
 			return
 		}
-		scope := Scope{Resource: resource, Permissions: p, Legacy: legacy}
+		if scope.Query != "" {
+			scope.Legacy = false // v1 knows no queries
+		}
 		if !slices.Contains(granted, scope) {
 			granted = append(granted, scope)
 		}
 	}
-	for _, want := range requested {
-		if want.Query != "" {
-			continue
+	// grant gives one type, freely as far as the set does, and by the set's
+	// queries what is left.
+	grant := func(want Scope, p Permission) {
+		free := s.permissions(want.Resource)
+		add(Scope{Resource: want.Resource, Permissions: p & free, Legacy: want.Legacy, Query: want.Query})
+		if want.Resource == "*" {
+			return
 		}
+		for _, have := range s {
+			if have.Query == "" || have.Resource != want.Resource {
+				continue
+			}
+			// Reading and searching are of use together only, so the query's
+			// scope repeats what is free besides.
+			if more := p & have.Permissions &^ free; more != 0 {
+				add(Scope{Resource: want.Resource, Permissions: p & (have.Permissions | free), Query: both(have.Query, want.Query)})
+			}
+		}
+	}
+	for _, want := range requested {
 		p := want.Permissions & ceiling
 		if want.Resource != "*" {
-			add(want.Resource, p&s.permissions(want.Resource), want.Legacy)
+			grant(want, p)
 			continue
 		}
+		if want.Query != "" {
+			continue // one query cannot mean something on every type
+		}
 		all := p & s.permissions("*")
-		add("*", all, want.Legacy)
+		add(Scope{Resource: "*", Permissions: all, Legacy: want.Legacy})
 		var named []string
 		for _, have := range s {
-			if have.Resource != "*" && have.Query == "" && !slices.Contains(named, have.Resource) {
+			if have.Resource != "*" && have.Permissions&p&^all != 0 && !slices.Contains(named, have.Resource) {
 				named = append(named, have.Resource)
 			}
 		}
 		slices.Sort(named)
 		for _, resource := range named {
-			if more := p & s.permissions(resource); more&^all != 0 {
-				add(resource, more, want.Legacy)
-			}
+			grant(Scope{Resource: resource, Legacy: want.Legacy}, p)
 		}
 	}
 	return granted
 }
 
-// permissions are those that the set gives on a resource type; for "*" only
-// those that it gives on all types.
+// both is the query that passes what a and b pass.
+func both(a, b string) string {
+	switch {
+	case a == b || b == "":
+		return a
+	case a == "":
+		return b
+	}
+	return a + "&" + b
+}
+
+// permissions are those that the set gives on a resource type without a query;
+// for "*" only those that it gives on all types.
 func (s Scopes) permissions(resource string) Permission {
 	var p Permission
 	for _, scope := range s {

@@ -49,8 +49,15 @@ func TestSB072Intersect(t *testing.T) {
 		{"wildcard and more for one", "system/*.r system/Patient.rs", "system/*.rs", "system/*.r system/Patient.rs"},
 		{"partial", "system/Patient.rs", "system/Patient.rs system/Claim.rs", "system/Patient.rs"},
 		{"mixed v1 and v2", "system/*.rs", "system/Patient.read system/Claim.rs patient/*.read", "system/Patient.read system/Claim.rs"},
-		{"granular is not widened", "system/*.rs", "system/ExplanationOfBenefit.rs?type=pharmacy system/Patient.rs", "system/Patient.rs"},
-		{"granular policy grants nothing wide", "system/ExplanationOfBenefit.rs?type=pharmacy", "system/*.rs", ""},
+		{"granular is not widened", "system/*.rs", "system/Claim.rs?use=claim system/Patient.rs", "system/Claim.rs?use=claim system/Patient.rs"},
+		{"granular policy grants nothing wide", "system/Claim.rs?use=claim", "system/*.rs", "system/Claim.rs?use=claim"},
+		{"granular policy is not v1", "system/Claim.rs?use=claim", "system/Claim.read", "system/Claim.rs?use=claim"},
+		{"both sides' queries", "system/Claim.rs?use=claim", "system/Claim.rs?type=pharmacy", "system/Claim.rs?use=claim&type=pharmacy"},
+		{"the same query twice", "system/Claim.rs?use=claim", "system/Claim.rs?use=claim", "system/Claim.rs?use=claim"},
+		{"two policies", "system/Claim.rs?a=1 system/Claim.rs?b=2", "system/Claim.rs", "system/Claim.rs?a=1 system/Claim.rs?b=2"},
+		{"read freely, search by query", "system/Claim.r system/Claim.s?a=1", "system/Claim.rs", "system/Claim.r system/Claim.rs?a=1"},
+		{"unfiltered wins", "system/*.rs system/Claim.rs?a=1", "system/*.rs", "system/*.rs"},
+		{"a query on everything means nothing", "system/*.rs", "system/*.rs?a=1", ""},
 		{"nothing", "system/Patient.rs", "system/Claim.rs", ""},
 		{"plus and repeated spaces", "system/*.rs", "system/Patient.rs+system/Claim.rs   system/Patient.rs", "system/Patient.rs system/Claim.rs"},
 	} {
@@ -67,6 +74,39 @@ func TestSB074Allows(t *testing.T) {
 		if got := s.Allows(resource, Read|Search); got != want {
 			t.Errorf("%s: %v, want %v", resource, got, want)
 		}
+	}
+}
+
+// A query is what an export must pass; an unfiltered scope wins.
+func TestSB075Queries(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		set, resource string
+		want          []string
+		ok            bool
+	}{
+		{"system/*.rs", "Claim", nil, true},
+		{"system/Claim.rs?a=1", "Claim", []string{"a=1"}, true},
+		{"system/Claim.rs?a=1 system/Claim.rs?b=2", "Claim", []string{"a=1", "b=2"}, true},
+		{"system/Claim.rs?a=1 system/Claim.rs", "Claim", nil, true},
+		{"system/Claim.r system/Claim.s?a=1", "Claim", []string{"a=1"}, true},
+		{"system/Claim.r?a=1 system/Claim.s?b=2", "Claim", nil, false},
+		{"system/Claim.r?a=1", "Claim", nil, false},
+		{"system/Claim.rs?a=1", "Patient", nil, false},
+		{"", "Claim", nil, false},
+	} {
+		got, ok := scopes(tc.set).Queries(tc.resource, Read|Search)
+		if diff := cmp.Diff(tc.want, got); diff != "" || ok != tc.ok {
+			t.Errorf("%q on %s: ok %v (-want +got):\n%s", tc.set, tc.resource, ok, diff)
+		}
+	}
+}
+
+func TestSB076Within(t *testing.T) {
+	t.Parallel()
+	got := scopes("system/*.rs system/Group.r system/Claim.rs?a=1").Within([]string{"Claim", "Patient"}).String()
+	if want := "system/Claim.rs system/Patient.rs system/Claim.rs?a=1"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"remit/sql/control"
 )
 
 const tokenURL = "https://payer.example.org/fhir/auth/token"
@@ -141,21 +143,25 @@ func (m *memory) Client(_ context.Context, id string) (*Client, error) {
 	return &copied, nil
 }
 
-func (m *memory) Use(_ context.Context, issuer, jti string, until time.Time) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.used[issuer+"\n"+jti]; ok {
-		return false, nil
-	}
-	m.used[issuer+"\n"+jti] = until
-	return true, nil
-}
+func (m *memory) Recent(ctx context.Context, id string) (*Client, error) { return m.Client(ctx, id) }
 
-func (m *memory) SaveToken(_ context.Context, t Token) error {
+func (m *memory) Spend(_ context.Context, u control.Use) (control.Used, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tokens[t.ID] = t
-	return nil
+	if m.fail != nil {
+		return 0, m.fail
+	}
+	if c := m.clients[u.ClientID]; c == nil || c.Revision != u.Revision {
+		return control.Stale, nil
+	}
+	if _, ok := m.used[u.ClientID+"\n"+u.JTI]; ok {
+		return control.Replayed, nil
+	}
+	m.used[u.ClientID+"\n"+u.JTI] = u.Until
+	if t := u.Token; t != nil {
+		m.tokens[t.Hash] = Token{ID: t.Hash, ClientID: t.ClientID, Scope: strings.Join(t.Scopes, " "), Issued: t.Issued, Expires: t.Expires}
+	}
+	return control.Fresh, nil
 }
 
 func (m *memory) Token(_ context.Context, id string) (Token, error) {
@@ -207,7 +213,7 @@ func setup(t *testing.T, change func(*Options)) (b *bench, r, e signer) {
 	t.Helper()
 	b = &bench{t: t, time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), log: &bytes.Buffer{},
 		memory: &memory{clients: map[string]*Client{}, used: map[string]time.Time{}, tokens: map[string]Token{}}}
-	o := Options{Clients: b.memory, Replay: b.memory, Tokens: b.memory, TokenURL: tokenURL, Clock: b.now,
+	o := Options{Clients: b.memory, Ledger: b.memory, Tokens: b.memory, TokenURL: tokenURL, Clock: b.now,
 		Failures: -1, Log: slog.New(slog.NewJSONHandler(b.log, nil))}
 	if change != nil {
 		change(&o)
@@ -485,7 +491,7 @@ func FuzzAssertion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, compact string) {
 		b := &bench{t: t, time: time.Unix(1_777_000_000, 0), log: &bytes.Buffer{},
 			memory: &memory{clients: map[string]*Client{}, used: map[string]time.Time{}, tokens: map[string]Token{}}}
-		a, err := New(Options{Clients: b.memory, Replay: b.memory, Tokens: b.memory, TokenURL: tokenURL, Clock: b.now, Failures: -1})
+		a, err := New(Options{Clients: b.memory, Ledger: b.memory, Tokens: b.memory, TokenURL: tokenURL, Clock: b.now, Failures: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
