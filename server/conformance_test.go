@@ -1,0 +1,228 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// CONFORMANCE.md is made from testdata/conformance: one file a subject, each
+// line "number | strength | what it asks | tests | status". A test is
+// "package.TestName" with the package's path below the module, or "script:NAME"
+// for cmd/remit/testdata/script/NAME.txtar. A status is "met", "open" with an
+// optional ": what is missing", or "n/a: why". A SHALL or SHOULD that is met
+// needs a test that bears its number in its name or comment.
+type requirement struct {
+	file, number, strength, text string
+	tests                        []string
+	status                       string
+}
+
+const conformanceFolder = "testdata/conformance"
+
+func readRequirements(t *testing.T) []requirement {
+	t.Helper()
+	names, err := filepath.Glob(conformanceFolder + "/*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no requirements", err)
+	}
+	var all []requirement
+	for _, name := range names {
+		if filepath.Base(name) == "numbers.txt" {
+			continue
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+			parts := strings.Split(line, " | ")
+			if len(parts) == 1 && strings.HasPrefix(line, "#") {
+				continue
+			}
+			if len(parts) == 4 { // no tests: "text | | status"
+				parts = strings.Split(strings.Replace(line, " | | ", " |  | ", 1), " | ")
+			}
+			if len(parts) != 5 {
+				t.Fatalf("%s:%d: %d parts, want number | strength | text | tests | status", name, i+1, len(parts))
+			}
+			all = append(all, requirement{file: filepath.Base(name), number: parts[0], strength: parts[1], text: parts[2], tests: strings.Fields(parts[3]), status: parts[4]})
+		}
+	}
+	slices.SortFunc(all, func(a, b requirement) int { return strings.Compare(a.number, b.number) })
+	return all
+}
+
+// demanded reads the numbers that must have a row.
+func demanded(t *testing.T) []string {
+	t.Helper()
+	raw, err := os.ReadFile(conformanceFolder + "/numbers.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	form := regexp.MustCompile(`^([A-Z]+)-(\d{3})(?:\.\.(\d{3}))?$`)
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		for word := range strings.FieldsSeq(line) {
+			m := form.FindStringSubmatch(word)
+			if m == nil {
+				t.Fatalf("numbers.txt: %q is no number or range", word)
+			}
+			first, _ := strconv.Atoi(m[2])
+			last := first
+			if m[3] != "" {
+				last, _ = strconv.Atoi(m[3])
+			}
+			for n := first; n <= last; n++ {
+				out = append(out, fmt.Sprintf("%s-%03d", m[1], n))
+			}
+		}
+	}
+	return out
+}
+
+// findTests lists the tests of the module, with name and comment as one text.
+func findTests(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	root := ".."
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root:
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".txtar"):
+			raw, err := os.ReadFile(path)
+			found["script:"+strings.TrimSuffix(filepath.Base(path), ".txtar")] = string(raw)
+			return err
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		for _, decl := range f.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z0-9]`).MatchString(fn.Name.Name) {
+				found[filepath.ToSlash(dir)+"."+fn.Name.Name] = fn.Name.Name + " " + fn.Doc.Text()
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// bears says that a test's name or comment has the number: BE-151 as BE151 or
+// BE-151.
+func bears(text, number string) bool {
+	return strings.Contains(text, number) || strings.Contains(text, strings.ReplaceAll(number, "-", ""))
+}
+
+func TestConformanceTable(t *testing.T) {
+	t.Parallel()
+	all := readRequirements(t)
+	tests := findTests(t)
+	if len(tests) < 100 {
+		t.Fatalf("only %d tests found", len(tests))
+	}
+	seen := map[string]bool{}
+	for _, r := range all {
+		if seen[r.number] {
+			t.Errorf("%s has two rows", r.number)
+		}
+		seen[r.number] = true
+		if !slices.Contains([]string{"SHALL", "SHALL NOT", "SHOULD", "SHOULD NOT", "MAY", "PROJ"}, r.strength) {
+			t.Errorf("%s: strength %q", r.number, r.strength)
+		}
+		named := r.strength == "MAY" || r.strength == "PROJ"
+		for _, name := range r.tests {
+			text, ok := tests[name]
+			if !ok {
+				t.Errorf("%s: there is no test %s", r.number, name)
+			}
+			named = named || bears(text, r.number)
+		}
+		state, why, _ := strings.Cut(r.status, ": ")
+		switch {
+		case state == "met" && len(r.tests) == 0:
+			t.Errorf("%s is met without a test", r.number)
+		case state == "met" && !named:
+			t.Errorf("%s: none of its tests bears its number", r.number)
+		case state == "n/a" && why == "":
+			t.Errorf("%s is n/a without a reason", r.number)
+		case state != "met" && state != "open" && state != "n/a":
+			t.Errorf("%s: status %q", r.number, r.status)
+		}
+	}
+	for _, number := range demanded(t) {
+		if !seen[number] {
+			t.Errorf("%s has no row", number)
+		}
+	}
+	got := conformance(all)
+	const path = "CONFORMANCE.md"
+	if os.Getenv("UPDATE") == "1" {
+		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // documentation
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is not what its rows make of it; UPDATE=1 writes it (-want +got):\n%s", path, diff)
+	}
+}
+
+func conformance(all []requirement) []byte {
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	count := map[string]int{}
+	for _, r := range all {
+		state, _, _ := strings.Cut(r.status, ":")
+		count[state]++
+	}
+	fmt.Fprintf(w, `# Conformance
+
+What HL7 Bulk Data Access (BE-) and SMART Backend Services (SB-) ask of a server, in our words, and the tests that show it.
+SHALL, SHOULD and MAY are the guides'; PROJ marks what they leave open and Remit decides. %d rows: %d met, %d open, %d not applicable.
+Made by a test from `+"`testdata/conformance`"+`; do not edit.
+
+| number | strength | requirement | shown by | status |
+|---|---|---|---|---|
+`, len(all), count["met"], count["open"], count["n/a"])
+	for _, r := range all {
+		var shown []string
+		for _, name := range r.tests {
+			shown = append(shown, "`"+name+"`")
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.number, r.strength, strings.ReplaceAll(r.text, "|", `\|`), strings.Join(shown, "<br>"), r.status)
+	}
+	_ = w.Flush() // into memory
+	return out.Bytes()
+}
