@@ -313,8 +313,8 @@ func pick(v any, steps []string) (out []string) {
 // same but for meta.lastUpdated.
 func checkPostgres(t *testing.T, set *librarySet, fromDuckDB *exported) {
 	dsn := postgrestest.DSN(t)
-	if err := postgrestest.LoadCSV(t.Context(), dsn, set.schema, os.DirFS(filepath.Join("../../fixtures", set.warehouse))); err != nil {
-		t.Fatal(err)
+	if code, _, stderr := runRemit(t, "load", filepath.Join("../../fixtures", set.warehouse), "--into", dsn, "--schema", set.schema, "--mappings", set.mappings); code != exitFine {
+		t.Fatalf("load ended with %d:\n%s", code, stderr)
 	}
 	fromPostgres := exportSet(t, dsn, set.mappings, set.args...)
 	names := func(dir string) (out []string) {

@@ -47,6 +47,7 @@ type cli struct {
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the mapping language, for editors."`
 	Init     initCmd     `cmd:"" help:"Start a mapping set from a warehouse's tables and from profiles."`
 	Fmt      fmtCmd      `cmd:"" help:"Lay mapping files out, meaning and comments kept."`
+	Load     loadCmd     `cmd:"" help:"Load a folder of tables into a new PostgreSQL schema: the only verb that writes to a warehouse."`
 	Export   exportCmd   `cmd:"" help:"Export resources to NDJSON files, without HTTP."`
 	Validate validateCmd `cmd:"" help:"Validate FHIR resources against profiles."`
 	Workbook workbookCmd `cmd:"" help:"Write a mapping set as a workbook, and take it back."`

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"remit/server/client"
+	"remit/sql/postgres/postgrestest"
 )
 
 func TestMain(m *testing.M) {
@@ -47,6 +49,18 @@ func TestScripts(t *testing.T) {
 			"poll":   scriptPoll,
 			"take":   scriptTake,
 			"lines":  scriptLines,
+
+			"postgres": scriptPostgres,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "postgres" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			_, err := postgrestest.Database(t.Context())
+			if errors.Is(err, postgrestest.ErrAbsent) && os.Getenv(postgrestest.RequireEnv) != "1" {
+				return false, nil
+			}
+			return err == nil, err
 		},
 	})
 }
@@ -221,4 +235,17 @@ func scriptLines(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strings.Count(ts.ReadFile(args[1]), "\n"); (got == want) == neg {
 		ts.Fatalf("%s has %d lines, want %d", args[1], got, want)
 	}
+}
+
+// scriptPostgres makes a database and sets a variable to its address; a script
+// that uses it starts with: [!postgres] skip 'no PostgreSQL'
+//
+//	postgres DSN
+func scriptPostgres(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: postgres NAME")
+	}
+	dsn, err := postgrestest.Database(context.Background())
+	ts.Check(err)
+	ts.Setenv(args[0], dsn)
 }

@@ -37,8 +37,8 @@ import (
 // RequireEnv set to 1 turns the absence of PostgreSQL from a skip into a failure.
 const RequireEnv = "REMIT_REQUIRE_POSTGRES"
 
-// errAbsent says that no server binaries are on this machine.
-var errAbsent = errors.New("no PostgreSQL server binaries (initdb, postgres) were found")
+// ErrAbsent says that no server binaries are on this machine.
+var ErrAbsent = errors.New("no PostgreSQL server binaries (initdb, postgres) were found")
 
 // server starts the one server of the test binary at its first use.
 var server = sync.OnceValues(start)
@@ -51,18 +51,28 @@ var databases atomic.Int64
 // where RequireEnv is 1.
 func DSN(t testing.TB) string {
 	t.Helper()
-	dir, err := server()
-	if errors.Is(err, errAbsent) && os.Getenv(RequireEnv) != "1" {
+	address, err := Database(t.Context())
+	if errors.Is(err, ErrAbsent) && os.Getenv(RequireEnv) != "1" {
 		t.Skipf("SKIPPED: %v; set PATH or install PostgreSQL to run this test", err)
 	}
 	if err != nil {
-		t.Fatalf("start PostgreSQL: %v", err)
+		t.Fatal(err)
+	}
+	return address
+}
+
+// Database makes a database and returns its address, for what has no test at
+// hand. Error: ErrAbsent where there is no server to start.
+func Database(ctx context.Context) (address string, err error) {
+	dir, err := server()
+	if err != nil {
+		return "", fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	name := "test" + strconv.FormatInt(databases.Add(1), 10)
-	if err := Exec(t.Context(), dsn(dir, "postgres"), "CREATE DATABASE "+name); err != nil {
-		t.Fatalf("create database: %v", err)
+	if err := Exec(ctx, dsn(dir, "postgres"), "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("create database: %w", err)
 	}
-	return dsn(dir, name)
+	return dsn(dir, name), nil
 }
 
 func dsn(dir, database string) string {
@@ -93,7 +103,7 @@ func binaries() (string, error) {
 		found = append(found, hits...)
 	}
 	if len(found) == 0 {
-		return "", errAbsent
+		return "", ErrAbsent
 	}
 	sort.Slice(found, func(i, j int) bool {
 		return len(found[i]) < len(found[j]) || len(found[i]) == len(found[j]) && found[i] < found[j]
