@@ -16,6 +16,7 @@ import (
 	"remit/server/files"
 	"remit/server/jobs"
 	"remit/sql/control"
+	"remit/sql/source"
 )
 
 // maxLine is the longest line a client is sure to read (BE-201).
@@ -30,21 +31,39 @@ func digestOf(typ string, id []byte) digest {
 	return digest(sum[:16])
 }
 
+// Waits of a chunk that this node cannot run now.
+const (
+	notShared = 500 * time.Millisecond // the owner is opening the snapshot, or lost
+	foreign   = 500 * time.Millisecond // another version of the program is to take it
+)
+
+// maxStarts bounds how often a chunk is started, whatever lost the attempts.
+const maxStarts = 30
+
 // chunk is the handler of chunk jobs: it runs one chunk into files, which
-// nobody sees before the whole export is complete.
+// nobody sees before the whole export is complete. Where the export's snapshot
+// can be joined, the node need not be its owner.
 func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
-	x, o, err := e.load(ctx, j.Args)
+	x, o, err := e.loadAny(ctx, j.Args)
 	if x == nil || err != nil {
 		return err
 	}
-	s, err := e.resume(ctx, x, o)
-	if errors.Is(err, errPlanning) {
+	var s *session
+	if x.Owner == e.Node {
+		s, err = e.resume(ctx, x, o)
+	} else {
+		s, err = e.join(ctx, x)
+	}
+	switch {
+	case errors.Is(err, errPlanning):
 		return nil // the plan queues the chunks that take its place
-	}
-	if errors.Is(err, errStartOver) {
+	case errors.Is(err, errStartOver):
 		return e.settle(ctx, x, j, "chunk", e.queue.Insert(ctx, jobs.Plan, args(x, 0)))
-	}
-	if err != nil {
+	case errors.Is(err, source.ErrNotShared):
+		return jobs.Later(notShared)
+	case errors.Is(err, errForeign):
+		return jobs.Later(foreign)
+	case err != nil:
 		return e.settle(ctx, x, j, "chunk", err)
 	}
 	inner, leave, ok := s.enter(ctx)
@@ -61,14 +80,20 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 
 // runChunk does one attempt at chunk n.
 func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n int) (err error) {
-	attempt, err := e.Control.StartChunk(ctx, x, n)
+	began := e.Clock()
+	attempt, err := e.Control.StartChunk(ctx, x, n, e.Node, began)
 	if errors.Is(err, control.ErrConflict) {
 		return nil // done already, or the export moved on
 	}
 	if err != nil {
 		return because(ctx, err)
 	}
-	began := e.Clock()
+	if done, free := e.enter(control.Attempt{ExportID: x.ID, N: n, Attempt: attempt}); free {
+		defer done()
+	}
+	if attempt > maxStarts {
+		return jobs.Permanent(fmt.Errorf("chunk %d was started %d times and never ended", n, maxStarts))
+	}
 	c, err := e.Control.Chunk(ctx, x.ID, n)
 	if err != nil {
 		return because(ctx, err)
@@ -83,9 +108,15 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 		set: e.Files.NewSet(fmt.Sprintf("%s/c%d-%d-%d", folder(x.ID, x.Generation), n, x.Epoch, attempt), e.Limits)}
 	kept := false
 	defer func() {
-		if !kept {
-			// Removing must work although ctx is over.
-			err = errors.Join(err, r.set.Abort(context.WithoutCancel(ctx)))
+		if kept {
+			return
+		}
+		// Removing and setting free must work although ctx is over.
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, r.set.Abort(ctx))
+		if errors.Is(err, errEnded) {
+			// The session gave way to another; the queue knows of no failure.
+			err = errors.Join(err, e.giveBack(ctx, x, control.Attempt{ExportID: x.ID, N: n, Attempt: attempt}))
 		}
 	}()
 	counts, err := s.runner.Run(ctx, s.snap, request, func(m *program.Emitted) error { return r.take(ctx, m) })
@@ -120,7 +151,19 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 	if left > 0 {
 		return e.feed(ctx, x)
 	}
-	return e.queue.Insert(ctx, jobs.Finish, args(x, 0))
+	return e.conclude(ctx, x)
+}
+
+// giveBack lets any node start a chunk anew whose attempt was cut short.
+func (e *Engine) giveBack(ctx context.Context, x *control.Export, a control.Attempt) error {
+	err := e.Control.FreeChunk(ctx, a)
+	if errors.Is(err, control.ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.feed(ctx, x)
 }
 
 // Series of a chunk's file set: kind, then resource type.

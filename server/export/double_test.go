@@ -382,7 +382,7 @@ func (b *bench) crash(e *Engine) {
 	e.mu.Unlock()
 	close(stop)
 	e.beating.Wait()
-	if err := e.queue.Stop(b.t.Context()); err != nil {
+	if err := e.queue.Stop(b.t.Context(), 0); err != nil {
 		b.t.Fatal(err)
 	}
 	e.mu.Lock()

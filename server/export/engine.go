@@ -74,8 +74,15 @@ type Options struct {
 	Policy Policy // default Withhold
 	// ChunkSize is about how many parent rows a chunk reads; default 20,000.
 	ChunkSize int
-	// Workers is how many chunks run at once; default GOMAXPROCS.
+	// Workers is how many chunks run at once; 0 means GOMAXPROCS, and a negative
+	// number none, which leaves them to other nodes: that needs a warehouse whose
+	// snapshots can be joined.
 	Workers int
+	// Version is what the other nodes are told of this one.
+	Version string
+	// Drain is how long Stop lets running chunks go on before it cancels them;
+	// default none.
+	Drain time.Duration
 	// Limits split output files (BE-209); default 100,000 resources or 1 GiB.
 	Limits files.Limits
 	// Keep is how long a finished export stays; default 24 h.
@@ -131,8 +138,11 @@ type Engine struct {
 	queue   *jobs.Queue
 	digests int // in memory at once
 
+	started time.Time
+
 	mu       sync.Mutex
 	slots    map[string]*slot
+	running  map[control.Attempt]struct{} // on this node
 	stopBeat chan struct{}
 	beating  sync.WaitGroup
 }
@@ -149,8 +159,13 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ChunkSize <= 0 {
 		o.ChunkSize = 20_000
 	}
-	if o.Workers <= 0 {
+	switch _, joins := o.Warehouse.(source.Joiner); {
+	case o.Workers == 0:
 		o.Workers = runtime.GOMAXPROCS(0)
+	case o.Workers < 0 && !joins:
+		return nil, errors.New("export engine: a node without workers needs a warehouse whose snapshots other nodes can join")
+	case o.Workers < 0:
+		o.Workers = 0
 	}
 	if o.Limits == (files.Limits{}) {
 		o.Limits = files.Limits{Lines: 100_000, Bytes: 1 << 30}
@@ -170,7 +185,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Node == "" {
 		o.Node = strings.ToLower(rand.Text())
 	}
-	e := &Engine{Options: o, slots: map[string]*slot{}, digests: maxDigests}
+	e := &Engine{Options: o, slots: map[string]*slot{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
 	var err error
 	e.queue, err = jobs.Open(ctx, jobs.Options{
 		Address: o.Queue, Node: o.Node, Workers: o.Workers, Attempts: o.Attempts, Backoff: o.Backoff, Poll: o.Poll, Log: o.Log,
@@ -197,7 +212,11 @@ func (e *Engine) Start(ctx context.Context) error {
 	stop := make(chan struct{})
 	e.stopBeat = stop
 	e.mu.Unlock()
-	if err := e.queue.Start(ctx); err != nil {
+	err := e.announce(ctx)
+	if err == nil {
+		err = e.queue.Start(ctx)
+	}
+	if err != nil {
 		e.mu.Lock()
 		e.stopBeat = nil
 		e.mu.Unlock()
@@ -207,8 +226,14 @@ func (e *Engine) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop cancels what runs, gives this node's exports up so that any node may go
-// on with them, and waits as long as ctx allows. It may be called twice.
+// announce tells the other nodes that this one lives.
+func (e *Engine) announce(ctx context.Context) error {
+	return e.Control.Announce(ctx, control.Node{ID: e.Node, Version: e.Version, Workers: e.Workers, Started: e.started, Seen: e.Clock()})
+}
+
+// Stop lets running jobs go on for Drain, cancels what then still runs, gives
+// this node's exports up so that any node may go on with them, and waits as
+// long as ctx allows. It may be called twice.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	stop := e.stopBeat
@@ -217,10 +242,11 @@ func (e *Engine) Stop(ctx context.Context) error {
 	if stop == nil {
 		return nil
 	}
+	// The heart beats on while jobs drain, or other nodes would take them over.
+	err := e.queue.Stop(ctx, e.Drain)
 	close(stop)
 	e.beating.Wait()
-	err := e.queue.Stop(ctx)
-	err = errors.Join(err, e.Control.Release(ctx, e.Node), e.queue.Drop(ctx, e.Node))
+	err = errors.Join(err, e.Control.Release(ctx, e.Node), e.Control.Leave(ctx, e.Node), e.queue.Drop(ctx, e.Node))
 	e.mu.Lock()
 	ids := make([]string, 0, len(e.slots))
 	for id := range e.slots {

@@ -25,6 +25,11 @@ func (e *Engine) finish(ctx context.Context, j jobs.Job) error {
 	if x == nil || err != nil {
 		return err
 	}
+	done, free := e.enter(control.Attempt{ExportID: x.ID, N: finishing})
+	if !free {
+		return nil
+	}
+	defer done()
 	err = e.finishExport(ctx, x, o, j.Attempt)
 	return e.settle(ctx, x, j, "finish", err)
 }

@@ -14,8 +14,18 @@ import (
 )
 
 // load reads the export that a job is about. It is nil where the job is of no
-// use any more: finished, deleted, planned anew or taken over.
+// use any more: finished, deleted, planned anew, or taken over by a node other
+// than the one that the job was meant for.
 func (e *Engine) load(ctx context.Context, a jobs.Args) (*control.Export, *order, error) {
+	x, o, err := e.loadAny(ctx, a)
+	if x != nil && x.Owner != e.Node {
+		return nil, nil, nil
+	}
+	return x, o, err
+}
+
+// loadAny is load for jobs that any node may do.
+func (e *Engine) loadAny(ctx context.Context, a jobs.Args) (*control.Export, *order, error) {
 	x, err := e.Control.Export(ctx, a.Export)
 	if errors.Is(err, control.ErrNotFound) {
 		return nil, nil, nil
@@ -23,7 +33,7 @@ func (e *Engine) load(ctx context.Context, a jobs.Args) (*control.Export, *order
 	if err != nil {
 		return nil, nil, err
 	}
-	if !x.State.Active() || x.Owner != e.Node || x.Epoch != a.Epoch || x.Generation != a.Generation {
+	if !x.State.Active() || x.Owner == "" || x.Epoch != a.Epoch || x.Generation != a.Generation {
 		return nil, nil, nil
 	}
 	o := new(order)
@@ -34,14 +44,76 @@ func (e *Engine) load(ctx context.Context, a jobs.Args) (*control.Export, *order
 }
 
 // plan is the handler of plan jobs: it opens the snapshot and cuts the export
-// into chunks. Its arguments name the generation that it ends.
+// into chunks, or goes on with those of an export whose snapshot was lost. Its
+// arguments name the generation that it ends.
 func (e *Engine) plan(ctx context.Context, j jobs.Job) error {
 	x, o, err := e.load(ctx, j.Args)
 	if x == nil || err != nil {
 		return err
 	}
+	done, free := e.enter(control.Attempt{ExportID: x.ID, N: planning})
+	if !free {
+		return nil
+	}
+	defer done()
+	if x.State == control.Running {
+		s, err := e.resume(ctx, x, o)
+		switch {
+		case errors.Is(err, errPlanning):
+			return nil
+		case err == nil:
+			return e.settle(ctx, x, j, "plan", e.goOn(ctx, x, s))
+		case !errors.Is(err, errStartOver):
+			return e.settle(ctx, x, j, "plan", err)
+		}
+	}
 	err = e.planExport(ctx, x, o)
 	return e.settle(ctx, x, j, "plan", err)
+}
+
+// planning and finishing stand for the number of a chunk among what runs.
+const (
+	planning  = -1
+	finishing = -2
+)
+
+// goOn queues what is left of an export that runs on s, and tells the other
+// nodes how to join it.
+func (e *Engine) goOn(ctx context.Context, x *control.Export, s *session) error {
+	if s.token != x.Snapshot {
+		err := e.Control.ShareExport(ctx, x, s.token)
+		if errors.Is(err, control.ErrConflict) {
+			return nil // deleted or taken over in the meantime
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return e.feed(ctx, x)
+}
+
+// enter notes that this node works on a, unless it does so already; done notes
+// the end.
+func (e *Engine) enter(a control.Attempt) (done func(), free bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.running[a]; ok {
+		return nil, false
+	}
+	e.running[a] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.running, a)
+	}, true
+}
+
+// runs says whether this node works on a.
+func (e *Engine) runs(a control.Attempt) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.running[a]
+	return ok
 }
 
 func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) error {
@@ -81,7 +153,7 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	}
 	before := x.Generation
 	err = e.Control.PlanExport(inner, x, control.Plan{
-		Program: s.fingerprint, TransactionTime: s.snap.AsOf().UTC().Truncate(time.Millisecond), Chunks: chunks, At: e.Clock(),
+		Program: s.fingerprint, Snapshot: s.token, TransactionTime: s.snap.AsOf().UTC().Truncate(time.Millisecond), Chunks: chunks, At: e.Clock(),
 	})
 	if errors.Is(err, control.ErrConflict) {
 		return nil // deleted or taken over in the meantime
@@ -98,21 +170,50 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	return e.feed(ctx, x)
 }
 
+// feedAtOnce is how many chunks of an export lie in the shared queue.
+const feedAtOnce = 32
+
 // feed queues the next chunks of an export, or its end. It queues only a few at
-// a time, so that exports take turns.
+// a time, so that exports take turns; where other nodes can join the snapshot,
+// for all of them.
 func (e *Engine) feed(ctx context.Context, x *control.Export) error {
-	open, err := e.Control.OpenChunks(ctx, x.ID, 2*e.Workers)
+	limit := 2 * e.Workers
+	if x.Snapshot != "" {
+		limit = feedAtOnce
+	}
+	open, waiting, err := e.Control.OpenChunks(ctx, x.ID, e.Node, e.Clock().Add(-e.Lease), limit)
 	if err != nil {
 		return err
 	}
-	if len(open) == 0 {
-		return e.queue.Insert(ctx, jobs.Finish, args(x, 0))
+	if open == 0 {
+		return e.conclude(ctx, x)
 	}
-	all := make([]jobs.Args, len(open))
-	for i, n := range open {
-		all[i] = args(x, n)
+	all := make([]jobs.Args, len(waiting))
+	for i, c := range waiting {
+		all[i] = args(x, c.N)
+		all[i].Try = c.Attempt
+	}
+	if x.Snapshot != "" {
+		return e.queue.Share(ctx, urgency(x), jobs.Chunk, all...)
 	}
 	return e.queue.Insert(ctx, jobs.Chunk, all...)
+}
+
+// conclude queues the end of an export whose chunks are all done.
+func (e *Engine) conclude(ctx context.Context, x *control.Export) error {
+	return e.queue.Send(ctx, x.Owner, jobs.Finish, again(args(x, 0), e.Clock(), x.Created))
+}
+
+// urgency lets small exports pass large ones, so that one member's claims do
+// not wait behind those of millions.
+func urgency(x *control.Export) jobs.Urgency {
+	switch {
+	case x.ChunksTotal <= 4:
+		return jobs.Small
+	case x.ChunksTotal <= 64:
+		return jobs.Medium
+	}
+	return jobs.Large
 }
 
 // because prefers the reason for which a context ended to the error that its

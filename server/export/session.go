@@ -26,6 +26,10 @@ type session struct {
 	runner            Runner
 	validator         Validator
 	fingerprint       string
+	// token lets other nodes join snap; "" where the engine offers none.
+	token string
+	// joined says that the snapshot is that of the export's owner.
+	joined bool
 	// asOf, where not zero, is the cut of a session that resumes an older
 	// export on a newer snapshot.
 	asOf time.Time
@@ -73,15 +77,16 @@ func fingerprint(r Runner) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// newSession opens a snapshot. It outlives ctx, which bounds only the opening.
-func (e *Engine) newSession(ctx context.Context, epoch, generation int64) (*session, error) {
+// newSession opens a session with what open gives. It outlives ctx, which
+// bounds only the opening.
+func (e *Engine) newSession(ctx context.Context, epoch, generation int64, open func(context.Context) (source.Snapshot, error)) (*session, error) {
 	runner, validator := e.Program()
 	if runner == nil {
 		return nil, errors.New("no mapping set is loaded")
 	}
 	life, release := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, release)
-	snap, err := e.Warehouse.Snapshot(life)
+	snap, err := open(life)
 	if err == nil && !stop() {
 		err = errors.Join(context.Cause(ctx), snap.Close())
 	}
@@ -89,8 +94,12 @@ func (e *Engine) newSession(ctx context.Context, epoch, generation int64) (*sess
 		release()
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
-	return &session{epoch: epoch, generation: generation, snap: snap, release: release, runner: runner, validator: validator,
-		fingerprint: fingerprint(runner), running: map[int]context.CancelCauseFunc{}}, nil
+	s := &session{epoch: epoch, generation: generation, snap: snap, release: release, runner: runner, validator: validator,
+		fingerprint: fingerprint(runner), running: map[int]context.CancelCauseFunc{}}
+	if sharer, ok := snap.(source.Sharer); ok {
+		s.token = sharer.Share()
+	}
+	return s, nil
 }
 
 // openSession makes sure that the export has a session for chunks of that epoch
@@ -106,7 +115,7 @@ func (e *Engine) openSession(ctx context.Context, id string, epoch, generation i
 		s.end(errEnded)
 		sl.s = nil
 	}
-	s, err := e.newSession(ctx, epoch, generation)
+	s, err := e.newSession(ctx, epoch, generation, e.Warehouse.Snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +155,7 @@ func (e *Engine) resume(ctx context.Context, x *control.Export, o *order) (*sess
 	if fingerprint(runner) != x.Program || !tracked(runner.TypesOf(o.View), o.request(runner.TypesOf(o.View)).Types) {
 		return nil, errStartOver
 	}
-	s, err := e.newSession(ctx, x.Epoch, x.Generation)
+	s, err := e.newSession(ctx, x.Epoch, x.Generation, e.Warehouse.Snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +167,54 @@ func (e *Engine) resume(ctx context.Context, x *control.Export, o *order) (*sess
 	sl.s = s
 	e.Log.InfoContext(ctx, "export resumed on a new snapshot", "job_id", x.ID, "epoch", x.Epoch)
 	return s, nil
+}
+
+// join returns the session of an export that another node owns: its snapshot is
+// the owner's. Errors: source.ErrNotShared; errForeign.
+func (e *Engine) join(ctx context.Context, x *control.Export) (*session, error) {
+	joiner, ok := e.Warehouse.(source.Joiner)
+	if !ok || x.Snapshot == "" {
+		return nil, source.ErrNotShared
+	}
+	sl := e.slot(x.ID)
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if s := sl.s; s != nil {
+		if s.epoch == x.Epoch && s.generation == x.Generation && !s.over() && s.sound() {
+			return s, nil
+		}
+		s.end(errEnded)
+		sl.s = nil
+	}
+	s, err := e.newSession(ctx, x.Epoch, x.Generation, func(ctx context.Context) (source.Snapshot, error) { return joiner.Join(ctx, x.Snapshot) })
+	if err != nil {
+		return nil, err
+	}
+	s.joined = true
+	if s.fingerprint != x.Program {
+		s.end(errEnded)
+		return nil, errForeign
+	}
+	if !s.snap.AsOf().UTC().Truncate(time.Millisecond).Equal(x.TransactionTime) {
+		s.asOf = x.TransactionTime // the owner resumed on a newer snapshot
+	}
+	sl.s = s
+	e.Log.InfoContext(ctx, "snapshot joined", "job_id", x.ID, "epoch", x.Epoch)
+	return s, nil
+}
+
+// errForeign says that this node runs another program than the export's owner.
+var errForeign = errors.New("export is of another mapping set or version")
+
+// adopt makes the joined session of an export that this node has taken over its
+// own, so that the work goes on from the same snapshot.
+func (e *Engine) adopt(x *control.Export) {
+	sl := e.slot(x.ID)
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if s := sl.s; s != nil && s.joined && s.generation == x.Generation && s.fingerprint == x.Program && !s.over() && s.sound() {
+		s.epoch, s.joined = x.Epoch, false
+	}
 }
 
 // tracked says that every wanted type can be cut at an instant.

@@ -67,6 +67,9 @@ func (e *Engine) Heartbeat(ctx context.Context) error {
 		}
 		sl.mu.Unlock()
 	}
+	if err := e.announce(ctx); err != nil {
+		return err
+	}
 	owned, err := e.Control.Beat(ctx, e.Node, e.Clock())
 	if err != nil {
 		return err
@@ -90,6 +93,8 @@ func (e *Engine) Heartbeat(ctx context.Context) error {
 			cause = ErrCancelled
 		case !x.State.Active():
 			cause = errEnded
+		case v.s.joined && x.Owner != "" && x.Epoch == v.s.epoch && x.Generation == v.s.generation:
+			continue // its owner and this node work on it
 		}
 		e.end(v.id, cause)
 	}
@@ -115,17 +120,64 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, x := range claimed {
+		e.adopt(x.Export)
+	}
 	owned, err := e.Control.Beat(ctx, e.Node, now)
 	if err != nil {
 		return err
 	}
 	for _, x := range owned {
-		if x.State == control.Accepted {
-			err = e.queue.Insert(ctx, jobs.Plan, args(x, 0))
-		} else {
+		switch {
+		case x.State == control.Running && e.holds(x):
 			err = e.feed(ctx, x)
+		case e.runs(control.Attempt{ExportID: x.ID, N: planning}):
+		default:
+			err = e.queue.Insert(ctx, jobs.Plan, again(args(x, 0), now, x.Created))
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return e.free(ctx, now)
+}
+
+// lost is how long a job of this node may be missing before it is inserted
+// anew: its process is alive, but the queue may have lost its end.
+const lost = 2 * time.Minute
+
+// again makes the job a new one every while, in case the queue takes an earlier
+// one for running that no longer is.
+func again(a jobs.Args, now, since time.Time) jobs.Args {
+	a.Try = int(now.Sub(since) / lost)
+	return a
+}
+
+// holds says whether this node has the session that the chunks of x run on; it
+// then tells the other nodes of its snapshot, where they do not know it.
+func (e *Engine) holds(x *control.Export) bool {
+	sl := e.slot(x.ID)
+	if !sl.mu.TryLock() {
+		return true // opening right now
+	}
+	defer sl.mu.Unlock()
+	s := sl.s
+	return s != nil && s.epoch == x.Epoch && s.generation == x.Generation && !s.over() && s.token == x.Snapshot
+}
+
+// free sets those chunks free that the store takes for running on this node,
+// and that are not.
+func (e *Engine) free(ctx context.Context, now time.Time) error {
+	all, err := e.Control.ChunksOf(ctx, e.Node, now.Add(-lost))
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if e.runs(a) {
+			continue
+		}
+		e.Log.WarnContext(ctx, "chunk set free", "job_id", a.ExportID, "chunk", a.N, "attempt", a.Attempt)
+		if err := e.Control.FreeChunk(ctx, a); err != nil && !errors.Is(err, control.ErrConflict) {
 			return err
 		}
 	}
@@ -135,6 +187,9 @@ func (e *Engine) Sweep(ctx context.Context) error {
 // expire is the duty that removes what is over: exports past their time, and
 // what is left of deleted ones.
 func (e *Engine) expire(ctx context.Context) error {
+	if err := e.Control.ForgetNodes(ctx, e.Clock().Add(-24*time.Hour)); err != nil {
+		return err
+	}
 	ids, err := e.Control.ExpireExports(ctx, e.Clock())
 	for _, id := range ids {
 		e.Log.InfoContext(ctx, "export expired", "job_id", id)

@@ -121,6 +121,7 @@ type Queue struct {
 // client is what River's client offers whatever the database.
 type client interface {
 	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
 	InsertMany(ctx context.Context, params []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
 	JobDeleteMany(ctx context.Context, params *river.JobDeleteManyParams) (*river.JobDeleteManyResult, error)
@@ -383,13 +384,23 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop cancels the running jobs with cause ErrStopping and waits for them, as
-// long as ctx allows. It may be called twice, and before Start.
-func (q *Queue) Stop(ctx context.Context) error {
+// Stop takes no further jobs and gives those that run the time of drain, then
+// cancels them with cause ErrStopping; it waits for them as long as ctx allows.
+// It may be called twice, and before Start.
+func (q *Queue) Stop(ctx context.Context, drain time.Duration) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.running {
 		return nil
+	}
+	if drain > 0 {
+		soft, cancel := context.WithTimeout(ctx, drain)
+		err := q.client.Stop(soft)
+		cancel()
+		if err == nil {
+			q.running = false
+			return nil
+		}
 	}
 	if err := q.client.StopAndCancel(ctx); err != nil {
 		return fmt.Errorf("stop queue: %w", err)
@@ -402,7 +413,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 func (q *Queue) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	return errors.Join(q.Stop(ctx), q.close())
+	return errors.Join(q.Stop(ctx, 0), q.close())
 }
 
 const (

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +38,9 @@ type Export struct {
 	Owner      string
 	Epoch      int64
 	Generation int64
+	// Snapshot is the token by which other nodes join the view of the warehouse
+	// that its chunks are read from; "" where they cannot, or not yet.
+	Snapshot string
 	// Program is the fingerprint of the program that cut it.
 	Program string
 	// TransactionTime is the snapshot's instant, zero before the plan.
@@ -73,6 +77,7 @@ type exportRow struct {
 	Started         int64  `db:"started"`
 	Finished        int64  `db:"finished"`
 	Expires         int64  `db:"expires"`
+	Snapshot        string `db:"snapshot"`
 }
 
 func (r *exportRow) export() *Export {
@@ -80,7 +85,7 @@ func (r *exportRow) export() *Export {
 		Epoch: r.Epoch, Generation: r.Generation, Program: r.Program, TransactionTime: instant(r.TransactionTime),
 		ChunksTotal: r.ChunksTotal, ChunksDone: r.ChunksDone, Percent: r.Percent, Resources: r.Resources,
 		Report: []byte(r.Report), Failure: []byte(r.Failure), Created: instant(r.Created), Started: instant(r.Started),
-		Finished: instant(r.Finished), Expires: instant(r.Expires)}
+		Finished: instant(r.Finished), Expires: instant(r.Expires), Snapshot: r.Snapshot}
 }
 
 func (s *Store) exports(ctx context.Context, name string, args ...any) ([]*Export, error) {
@@ -143,7 +148,8 @@ type Claimed struct {
 }
 
 // Claim makes node the owner of the active exports whose owner released them or
-// was not heard of since before; each claim raises the export's epoch.
+// was not heard of since before; each claim raises the export's epoch, and sets
+// the chunks free that were running under the former one.
 func (s *Store) Claim(ctx context.Context, node string, now, before time.Time) ([]Claimed, error) {
 	var lost []struct {
 		ID    string `db:"id"`
@@ -154,12 +160,18 @@ func (s *Store) Claim(ctx context.Context, node string, now, before time.Time) (
 	}
 	var claimed []Claimed
 	for _, l := range lost {
-		n, err := s.exec(ctx, s.db, "export-claim", node, millis(now), l.ID, node, millis(before))
+		err := s.inTx(ctx, "claim export", func(tx *sqlx.Tx) error {
+			if err := s.cas(ctx, tx, "export-claim", node, millis(now), l.ID, node, millis(before)); err != nil {
+				return err
+			}
+			_, err := s.exec(ctx, tx, "chunk-free-all", l.ID)
+			return err
+		})
+		if errors.Is(err, ErrConflict) {
+			continue // another node was quicker
+		}
 		if err != nil {
 			return claimed, err
-		}
-		if n == 0 {
-			continue // another node was quicker
 		}
 		e, err := s.Export(ctx, l.ID)
 		if err != nil {
@@ -177,9 +189,20 @@ func (s *Store) Release(ctx context.Context, node string) error {
 	return err
 }
 
+// ShareExport tells the other nodes how to join the snapshot of e, which is as
+// read; on success e is changed. Error: ErrConflict.
+func (s *Store) ShareExport(ctx context.Context, e *Export, snapshot string) error {
+	err := s.cas(ctx, s.db, "export-share", snapshot, e.ID, e.Owner, e.Epoch, e.Generation)
+	if err == nil {
+		e.Snapshot = snapshot
+	}
+	return err
+}
+
 // Plan is an export cut into chunks.
 type Plan struct {
 	Program         string
+	Snapshot        string // as of Export
 	TransactionTime time.Time
 	Chunks          [][]byte // requests, JSON of the export engine's own
 	At              time.Time
@@ -190,7 +213,7 @@ type Plan struct {
 // what is stored. Error: ErrConflict.
 func (s *Store) PlanExport(ctx context.Context, e *Export, p Plan) error {
 	err := s.inTx(ctx, "plan export", func(tx *sqlx.Tx) error {
-		err := s.cas(ctx, tx, "export-plan", p.Program, millis(p.TransactionTime), len(p.Chunks), millis(p.At),
+		err := s.cas(ctx, tx, "export-plan", p.Program, millis(p.TransactionTime), p.Snapshot, len(p.Chunks), millis(p.At),
 			e.ID, e.Owner, e.Epoch, e.Generation)
 		if err != nil {
 			return err
@@ -210,7 +233,7 @@ func (s *Store) PlanExport(ctx context.Context, e *Export, p Plan) error {
 	if err != nil {
 		return err
 	}
-	e.State, e.Program, e.TransactionTime = Running, p.Program, p.TransactionTime
+	e.State, e.Program, e.TransactionTime, e.Snapshot = Running, p.Program, p.TransactionTime, p.Snapshot
 	e.Generation++
 	e.ChunksTotal, e.ChunksDone, e.Resources = int64(len(p.Chunks)), 0, 0
 	if e.Started.IsZero() {
@@ -300,19 +323,47 @@ func (s *Store) Chunks(ctx context.Context, id string) ([]Chunk, error) {
 	return all, err
 }
 
-// OpenChunks lists the first limit chunks that are not done.
-func (s *Store) OpenChunks(ctx context.Context, id string, limit int) ([]int, error) {
-	var ns []int
-	err := s.list(ctx, &ns, "chunk-open", id, limit)
-	return ns, err
+// Attempt names a chunk and how often it was started.
+type Attempt struct {
+	ExportID string `db:"export_id"`
+	N        int    `db:"n"`
+	Attempt  int    `db:"attempt"`
 }
 
-// StartChunk begins an attempt and returns its number, from 1. A chunk left
+// OpenChunks tells how many chunks of an export are not done, and lists the
+// first limit of those that nobody works on: never started, set free, or
+// running on a node other than node that was not heard of since alive.
+func (s *Store) OpenChunks(ctx context.Context, id, node string, alive time.Time, limit int) (open int, waiting []Attempt, err error) {
+	if err := s.list(ctx, &waiting, "chunk-waiting", id, node, millis(alive), limit); err != nil {
+		return 0, nil, err
+	}
+	for i := range waiting {
+		waiting[i].ExportID = id
+	}
+	err = s.get(ctx, s.db, &open, "chunk-open-count", id)
+	return open, waiting, err
+}
+
+// ChunksOf lists the chunks that node is running by the store's word, of those
+// started before.
+func (s *Store) ChunksOf(ctx context.Context, node string, before time.Time) ([]Attempt, error) {
+	var all []Attempt
+	err := s.list(ctx, &all, "chunk-of-node", node, millis(before))
+	return all, err
+}
+
+// FreeChunk lets a running chunk be started anew by any node. Error:
+// ErrConflict where that attempt is no longer the one that runs.
+func (s *Store) FreeChunk(ctx context.Context, a Attempt) error {
+	return s.cas(ctx, s.db, "chunk-free", a.ExportID, a.N, a.Attempt)
+}
+
+// StartChunk begins an attempt on node and returns its number, from 1. A chunk left
 // running by a lost worker may be started again: the older attempt can then no
 // longer finish. Error: ErrConflict where the chunk is done, or the export is
 // not running under that epoch and generation.
-func (s *Store) StartChunk(ctx context.Context, e *Export, n int) (attempt int, err error) {
-	rows, err := s.db.QueryxContext(ctx, s.text("chunk-start"), e.ID, n, e.Epoch, e.Generation)
+func (s *Store) StartChunk(ctx context.Context, e *Export, n int, node string, at time.Time) (attempt int, err error) {
+	rows, err := s.db.QueryxContext(ctx, s.text("chunk-start"), node, millis(at), e.ID, n, e.Epoch, e.Generation)
 	if err != nil {
 		return 0, fmt.Errorf("chunk-start: %w", err)
 	}

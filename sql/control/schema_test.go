@@ -47,8 +47,8 @@ func migrateAndPrepare(t *testing.T, address string) {
 			}
 			continue
 		}
-		if got := tables(); len(got) != 13 {
-			t.Errorf("after the way up there are tables %v, want 13", got)
+		if got := tables(); len(got) != 14 {
+			t.Errorf("after the way up there are tables %v, want 14", got)
 		}
 		for name, text := range s.sql {
 			st, err := s.db.PrepareContext(t.Context(), text)

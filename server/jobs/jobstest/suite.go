@@ -23,6 +23,7 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("RetriesAreBounded", func(t *testing.T) { retries(t, address(t)) })
 	t.Run("PermanentIsNotRetried", func(t *testing.T) { permanent(t, address(t)) })
 	t.Run("StopCancelsWithCause", func(t *testing.T) { stops(t, address(t)) })
+	t.Run("StopDrains", func(t *testing.T) { drains(t, address(t)) })
 	t.Run("StartAndStopInAnyOrder", func(t *testing.T) { anyOrder(t, address(t)) })
 	t.Run("QueueOfItsOwn", func(t *testing.T) { ownQueue(t, address(t)) })
 	t.Run("SharedQueue", func(t *testing.T) { shared(t, address(t)) })
@@ -194,7 +195,7 @@ func stops(t *testing.T, address string) {
 	start(t, q)
 	insert(t, q, jobs.Chunk, jobs.Args{Export: "x"})
 	receive(t, started)
-	if err := q.Stop(t.Context()); err != nil {
+	if err := q.Stop(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := receive(t, cause); !errors.Is(err, jobs.ErrStopping) {
@@ -210,7 +211,7 @@ func anyOrder(t *testing.T, address string) {
 	}})
 	stop := func() {
 		t.Helper()
-		if err := q.Stop(t.Context()); err != nil {
+		if err := q.Stop(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -383,5 +384,34 @@ func anotherTry(t *testing.T, address string) {
 	insert(t, q, jobs.Chunk, one)
 	if diff := cmp.Diff(one, receive(t, started)); diff != "" {
 		t.Errorf("second try (-want +got):\n%s", diff)
+	}
+}
+
+// A queue that stops with patience lets what runs come to its end, and takes
+// nothing further.
+func drains(t *testing.T, address string) {
+	started, release, ended := make(chan jobs.Args, 10), make(chan struct{}), make(chan error, 10)
+	q := open(t, address, "a", handlers{jobs.Chunk: func(ctx context.Context, j jobs.Job) error {
+		started <- j.Args
+		<-release
+		ended <- context.Cause(ctx)
+		return nil
+	}})
+	start(t, q)
+	insert(t, q, jobs.Chunk, jobs.Args{Export: "x"})
+	receive(t, started)
+	stopped := make(chan error, 1)
+	go func() { stopped <- q.Stop(t.Context(), patience) }()
+	close(release)
+	if err := receive(t, stopped); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); err != nil {
+		t.Errorf("the job was cancelled: %v", err)
+	}
+	insert(t, q, jobs.Chunk, jobs.Args{Export: "y"})
+	start(t, q)
+	if a := receive(t, started); a.Export != "y" {
+		t.Errorf("after the stop ran %+v", a)
 	}
 }

@@ -30,6 +30,7 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("ExportLife", func(t *testing.T) { exportLife(t, open(t, address(t))) })
 	t.Run("CompareAndSet", func(t *testing.T) { compareAndSet(t, open(t, address(t))) })
 	t.Run("Ownership", func(t *testing.T) { ownership(t, open(t, address(t))) })
+	t.Run("Nodes", func(t *testing.T) { nodes(t, open(t, address(t))) })
 	t.Run("Expiry", func(t *testing.T) { expiry(t, open(t, address(t))) })
 	t.Run("TwoProcesses", func(t *testing.T) { twoProcesses(t, address(t)) })
 }
@@ -183,13 +184,14 @@ func exportLife(t *testing.T, s *control.Store) {
 	n, err := s.ActiveCount(ctx, "a")
 	must(t, err)
 	same(t, 1, n)
-	open, err := s.OpenChunks(ctx, "x", 2)
+	open, waiting, err := s.OpenChunks(ctx, "x", "n1", now, 2)
 	must(t, err)
-	same(t, []int{0, 1}, open)
+	same(t, 3, open)
+	same(t, []control.Attempt{{ExportID: "x", N: 0}, {ExportID: "x", N: 1}}, waiting)
 
 	percents := []int64{33, 66, 99}
 	for i, n := range []int{2, 0, 1} {
-		attempt, err := s.StartChunk(ctx, x, n)
+		attempt, err := s.StartChunk(ctx, x, n, "n1", now)
 		must(t, err)
 		same(t, 1, attempt)
 		files := []control.File{
@@ -250,9 +252,9 @@ func compareAndSet(t *testing.T, s *control.Store) {
 	want(t, "planning from an old state", s.PlanExport(ctx, &old, control.Plan{}), control.ErrConflict)
 	want(t, "completing with open chunks", s.CompleteExport(ctx, x, nil, 0, nil, now, now), control.ErrConflict)
 
-	first, err := s.StartChunk(ctx, x, 0)
+	first, err := s.StartChunk(ctx, x, 0, "n1", now)
 	must(t, err)
-	second, err := s.StartChunk(ctx, x, 0)
+	second, err := s.StartChunk(ctx, x, 0, "n1", now)
 	must(t, err)
 	same(t, first+1, second)
 	_, err = s.FinishChunk(ctx, x, 0, first, nil, 1, nil, now)
@@ -262,19 +264,19 @@ func compareAndSet(t *testing.T, s *control.Store) {
 	same(t, int64(0), got.ChunksDone) // the failed finish left no trace
 	_, err = s.FinishChunk(ctx, x, 0, second, nil, 1, nil, now)
 	must(t, err)
-	_, err = s.StartChunk(ctx, x, 0)
+	_, err = s.StartChunk(ctx, x, 0, "n1", now)
 	want(t, "starting a chunk that is done", err, control.ErrConflict)
 
 	// A start over makes the old generation powerless, and progress stays.
 	stale := *x
 	must(t, s.PlanExport(ctx, x, control.Plan{Program: "p2", TransactionTime: now.Add(time.Hour), Chunks: [][]byte{[]byte("{}"), []byte("{}"), []byte("{}")}, At: now}))
-	_, err = s.StartChunk(ctx, &stale, 1)
+	_, err = s.StartChunk(ctx, &stale, 1, "n1", now)
 	want(t, "starting a chunk of an old generation", err, control.ErrConflict)
 	got, err = s.Export(ctx, "x")
 	must(t, err)
 	same(t, int64(49), got.Percent)
 	same(t, int64(0), got.ChunksDone)
-	a, err := s.StartChunk(ctx, x, 0)
+	a, err := s.StartChunk(ctx, x, 0, "n1", now)
 	must(t, err)
 	_, err = s.FinishChunk(ctx, x, 0, a, nil, 1, nil, now)
 	must(t, err)
@@ -284,7 +286,7 @@ func compareAndSet(t *testing.T, s *control.Store) {
 
 	must(t, s.FailExport(ctx, "x", x.Epoch, []byte(`{"f":1}`), nil, now, now))
 	want(t, "failing twice", s.FailExport(ctx, "x", x.Epoch, nil, nil, now, now), control.ErrConflict)
-	_, err = s.StartChunk(ctx, x, 1)
+	_, err = s.StartChunk(ctx, x, 1, "n1", now)
 	want(t, "starting a chunk of a failed export", err, control.ErrConflict)
 }
 
@@ -315,7 +317,7 @@ func ownership(t *testing.T, s *control.Store) {
 	if len(claimed) != 1 || claimed[0].Former != "" || claimed[0].Epoch != 2 || claimed[0].Generation != 1 {
 		t.Fatalf("claimed %+v", claimed)
 	}
-	_, err = s.StartChunk(ctx, x, 0)
+	_, err = s.StartChunk(ctx, x, 0, "n1", now)
 	want(t, "starting a chunk under an old epoch", err, control.ErrConflict)
 
 	// Of several claimants, one wins.
@@ -389,4 +391,72 @@ func twoProcesses(t *testing.T, address string) {
 	n, err := tool.ActiveCount(ctx, "a")
 	must(t, err)
 	same(t, 80, n)
+}
+
+// Chunks run on any node; those of a node that fell silent are free.
+func nodes(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	n1 := control.Node{ID: "n1", Version: "v", Workers: 2, Started: now, Seen: now}
+	n2 := control.Node{ID: "n2", Version: "v", Workers: 1, Started: now.Add(time.Second), Seen: now.Add(time.Second)}
+	for _, n := range []control.Node{n1, n2} {
+		must(t, s.Announce(ctx, n))
+	}
+	n2.Seen, n2.Workers = now.Add(time.Minute), 3
+	must(t, s.Announce(ctx, n2))
+	got, err := s.Nodes(ctx)
+	must(t, err)
+	same(t, []control.Node{n1, n2}, got)
+
+	x := add(t, s, "x")
+	plan(t, s, x, 4)
+	must(t, s.ShareExport(ctx, x, "token"))
+	stale := *x
+	stale.Owner = "n2"
+	want(t, "sharing by another than the owner", s.ShareExport(ctx, &stale, "other"), control.ErrConflict)
+	again, err := s.Export(ctx, "x")
+	must(t, err)
+	same(t, x, again)
+	for n, node := range []string{"n1", "n2", "gone"} {
+		_, err := s.StartChunk(ctx, x, n, node, now.Add(time.Duration(n)*time.Second))
+		must(t, err)
+	}
+	waiting := func(node string, alive time.Time) (ns []int) {
+		t.Helper()
+		open, list, err := s.OpenChunks(ctx, "x", node, alive, 10)
+		must(t, err)
+		same(t, 4, open)
+		for _, a := range list {
+			ns = append(ns, a.N)
+		}
+		return ns
+	}
+	same(t, []int{2, 3}, waiting("n1", now))
+	same(t, []int{2, 3}, waiting("n1", now.Add(time.Second))) // one's own are never lost by time
+	same(t, []int{0, 2, 3}, waiting("n2", now.Add(time.Second)))
+	must(t, s.Leave(ctx, "n2"))
+	same(t, []int{1, 2, 3}, waiting("n1", now))
+
+	mine, err := s.ChunksOf(ctx, "n1", now)
+	must(t, err)
+	same(t, 0, len(mine))
+	mine, err = s.ChunksOf(ctx, "n1", now.Add(time.Second))
+	must(t, err)
+	same(t, []control.Attempt{{ExportID: "x", N: 0, Attempt: 1}}, mine)
+	must(t, s.FreeChunk(ctx, mine[0]))
+	want(t, "freeing twice", s.FreeChunk(ctx, mine[0]), control.ErrConflict)
+	same(t, []int{0, 1, 2, 3}, waiting("n1", now))
+
+	// A new owner finds everything free, and no snapshot to join.
+	_, err = s.StartChunk(ctx, x, 3, "n1", now)
+	must(t, err)
+	claimed, err := s.Claim(ctx, "n9", now, now.Add(time.Hour))
+	must(t, err)
+	if len(claimed) != 1 || claimed[0].Snapshot != "" {
+		t.Errorf("claimed %+v", claimed)
+	}
+	same(t, []int{0, 1, 2, 3}, waiting("n9", now))
+	must(t, s.ForgetNodes(ctx, now.Add(time.Hour)))
+	got, err = s.Nodes(ctx)
+	must(t, err)
+	same(t, 0, len(got))
 }

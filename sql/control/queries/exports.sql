@@ -5,17 +5,17 @@ VALUES (?, ?, ?, 'accepted', ?, 0, ?, 0, '', 0, 0, 0, 0, 0, '', '', ?, 0, 0, 0);
 
 -- name: export-by-id
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires
+       percent, resources, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE id = ?;
 
 -- name: export-by-state
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires
+       percent, resources, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE state = ? ORDER BY created, id;
 
 -- name: export-by-client
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires
+       percent, resources, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE client_id = ? AND state <> 'deleted' ORDER BY created, id;
 
 -- name: export-active-count
@@ -26,22 +26,25 @@ UPDATE exports SET seen = ? WHERE owner = ? AND state IN ('accepted', 'running')
 
 -- name: export-owned
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires
+       percent, resources, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE owner = ? AND state IN ('accepted', 'running') ORDER BY created, id;
 
 -- name: export-lost
 SELECT id, owner FROM exports WHERE state IN ('accepted', 'running') AND owner <> ? AND (owner = '' OR seen < ?) ORDER BY created, id;
 
 -- name: export-claim
-UPDATE exports SET owner = ?, seen = ?, epoch = epoch + 1
+UPDATE exports SET owner = ?, seen = ?, epoch = epoch + 1, snapshot = ''
 WHERE id = ? AND state IN ('accepted', 'running') AND owner <> ? AND (owner = '' OR seen < ?);
 
+-- name: export-share
+UPDATE exports SET snapshot = ? WHERE id = ? AND owner = ? AND epoch = ? AND generation = ? AND state = 'running';
+
 -- name: export-release
-UPDATE exports SET owner = '' WHERE owner = ? AND state IN ('accepted', 'running');
+UPDATE exports SET owner = '', snapshot = '' WHERE owner = ? AND state IN ('accepted', 'running');
 
 -- name: export-plan
 UPDATE exports
-SET state = 'running', generation = generation + 1, program = ?, transaction_time = ?, chunks_total = ?, chunks_done = 0,
+SET state = 'running', generation = generation + 1, program = ?, transaction_time = ?, snapshot = ?, chunks_total = ?, chunks_done = 0,
     resources = 0, started = CASE WHEN started = 0 THEN ? ELSE started END
 WHERE id = ? AND owner = ? AND epoch = ? AND generation = ? AND state IN ('accepted', 'running');
 
@@ -83,11 +86,28 @@ SELECT export_id, n, request, state, attempt, counts FROM chunks WHERE export_id
 -- name: chunk-list
 SELECT export_id, n, request, state, attempt, counts FROM chunks WHERE export_id = ? ORDER BY n;
 
--- name: chunk-open
-SELECT n FROM chunks WHERE export_id = ? AND state <> 'done' ORDER BY n LIMIT ?;
+-- name: chunk-open-count
+SELECT count(*) FROM chunks WHERE export_id = ? AND state <> 'done';
+
+-- name: chunk-waiting
+SELECT n, attempt FROM chunks
+WHERE export_id = ?
+  AND (state = 'pending'
+       OR state = 'running' AND node <> ? AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = chunks.node AND nodes.seen >= ?))
+ORDER BY n LIMIT ?;
+
+-- name: chunk-of-node
+SELECT c.export_id, c.n, c.attempt FROM chunks c JOIN exports e ON e.id = c.export_id
+WHERE c.node = ? AND c.state = 'running' AND c.started < ? AND e.state = 'running' ORDER BY c.export_id, c.n;
+
+-- name: chunk-free
+UPDATE chunks SET state = 'pending' WHERE export_id = ? AND n = ? AND attempt = ? AND state = 'running';
+
+-- name: chunk-free-all
+UPDATE chunks SET state = 'pending' WHERE export_id = ? AND state = 'running';
 
 -- name: chunk-start
-UPDATE chunks SET state = 'running', attempt = attempt + 1
+UPDATE chunks SET state = 'running', attempt = attempt + 1, node = ?, started = ?
 WHERE export_id = ? AND n = ? AND state <> 'done'
   AND EXISTS (SELECT 1 FROM exports e WHERE e.id = chunks.export_id AND e.epoch = ? AND e.generation = ? AND e.state = 'running')
 RETURNING attempt;
