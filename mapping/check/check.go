@@ -66,13 +66,15 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 	}
 	for _, m := range mappings {
 		out := c.mapping(m)
+		if (out == nil || out.lost) && m.Resource != nil {
+			c.failed[m.Resource.Value] = true
+		}
 		if out == nil {
-			if m.Resource != nil {
-				c.failed[m.Resource.Value] = true
-			}
 			continue
 		}
-		c.set.Mappings = append(c.set.Mappings, out)
+		if !out.lost {
+			c.set.Mappings = append(c.set.Mappings, out)
+		}
 		for _, v := range m.Views {
 			c.view(out, m, v)
 		}
@@ -160,10 +162,11 @@ func (c *checker) mapping(m *syntax.Mapping) *Mapping {
 		out.Type = t
 	}
 	if okFrom {
-		out.From = c.source(m.From)
-		if out.From != nil && out.From.Parent != nil {
+		out.From = c.standIn(m.From)
+		out.lost = out.From.lost
+		if out.From.Parent != nil {
 			c.diags.Errorf(m.From.Pos, "from-child", "source %q has a parent; a mapping starts from a source with a key of its own", out.From.Name)
-			out.From = nil
+			out.From, out.lost = lost(m.From), true
 		}
 	}
 	if !okType || out.From == nil || m.Set == nil {

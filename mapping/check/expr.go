@@ -25,6 +25,16 @@ func (s *scope) find(name string) *Source {
 	return nil
 }
 
+// lost says that a source of the chain did not resolve.
+func (s *scope) lost() bool {
+	for ; s != nil; s = s.outer {
+		if s.source.lost {
+			return true
+		}
+	}
+	return false
+}
+
 // expr reads SQL of set: the text starts with =.
 func (c *checker) expr(t *syntax.Text, sc *scope) *Expr {
 	sql, base := t.SQL()
@@ -78,7 +88,7 @@ func (c *checker) expression(t *syntax.Text, sql string, base int, sc *scope) *E
 		}
 		s := sc.find(q.text)
 		if s == nil {
-			if c.outOfReach(e, q, sc) {
+			if !sc.lost() && c.outOfReach(e, q, sc) {
 				return nil
 			}
 			continue
@@ -93,7 +103,7 @@ func (c *checker) expression(t *syntax.Text, sql string, base int, sc *scope) *E
 	if owner != nil {
 		e.Source = owner
 		for _, b := range n.bare {
-			if owner != sc.source && findColumn(owner.Columns, b.text) == nil && findColumn(sc.source.Columns, b.text) != nil {
+			if !sc.source.lost && owner != sc.source && findColumn(owner.Columns, b.text) == nil && findColumn(sc.source.Columns, b.text) != nil {
 				c.diags.Errorf(e.at(b.offset), "two-sources", "column %q is of source %q, the expression names source %q", b.text, sc.source.Name, owner.Name)
 				return nil
 			}
@@ -108,6 +118,10 @@ func (c *checker) expression(t *syntax.Text, sql string, base int, sc *scope) *E
 	// A lone word that is no column is told here: every engine words it
 	// differently, and some take it for something else.
 	col := findColumn(e.Source.Columns, e.Column)
+	if e.Source.lost || sc.lost() && owner == nil && len(n.qualifiers) > 0 {
+		e.Column = ""
+		return e
+	}
 	if e.Column != "" && col == nil && (len(tokens) > 1 || !isWord(tokens[0])) {
 		at := tokens[len(tokens)-1].offset
 		d := c.diags.Errorf(e.at(at), "unknown-column", "column %q is not in source %q", e.Column, e.Source.Name)

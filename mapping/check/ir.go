@@ -54,6 +54,10 @@ type Source struct {
 	// Removed yields the keys of rows that are gone, under the same name, with
 	// the instant as Updated; nil where none is declared (rule 30).
 	Removed *Source
+
+	// lost marks a stand-in for a source that does not resolve: nothing is
+	// known of its columns, so that nothing is told of them.
+	lost bool
 }
 
 // Header is the policy for the rows of one key that differ in what they repeat.
@@ -209,6 +213,7 @@ type Mapping struct {
 	// the set, and so shows no money in any.
 	NonFinancial bool
 	viewPos      diag.Pos // where the view is declared
+	lost         bool     // from does not resolve: the mapping is checked, and left out
 }
 
 // Financial says that the mapping writes amounts or other financial elements.

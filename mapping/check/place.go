@@ -197,16 +197,28 @@ func (p *placer) children(n *Node, at spot, entries []*syntax.Entry, sc *scope) 
 	}
 }
 
-// choices refuses two constants for one choice; of alternatives bound to data
-// the rows decide (rule 8).
+// choices refuses an alternative of a choice that is always there beside
+// another: a constant, or one that absent or assumed fills. Of alternatives
+// bound to data the rows decide (rule 8).
 func (p *placer) choices(n *Node) {
 	for i, c := range n.Children {
 		for _, b := range n.Children[:i] {
-			if c.Element != b.Element && c.Element.Choice() && c.Element.Base() == b.Element.Base() && !c.Data && !b.Data {
+			if c.Element == b.Element || !c.Element.Choice() || c.Element.Base() != b.Element.Base() {
+				continue
+			}
+			if steady(c) || steady(b) {
 				p.diags.Errorf(c.Pos, "second-writer", "%s is one type of a choice, and %s another", c.Element.Name(), b.Element.Name()).WithRelated(b.Pos, "first written at")
 			}
 		}
 	}
+}
+
+// steady says that a writer is there whatever its rows hold.
+func steady(n *Node) bool {
+	if n.When != nil || n.Each != nil {
+		return false
+	}
+	return !n.Data || n.Absent != nil || n.Assumed != nil || n.Kind == First && slices.ContainsFunc(n.Children, steady)
 }
 
 // meant is the base name of the element nearest to a name that is none.
@@ -218,7 +230,18 @@ func (p *placer) meant(at spot, name string) string {
 	if slices.Contains(all, name) {
 		return name
 	}
-	return diag.Nearest(name, all)
+	if near := diag.Nearest(name, all); near != "" {
+		return near
+	}
+	// One type of a choice: diagnosisCodeableConcept stands for diagnosis.
+	var names []string
+	for _, e := range at.typ.Elements() {
+		names = append(names, e.Name())
+	}
+	if e := at.typ.Element(diag.Nearest(name, names)); e != nil {
+		return e.Base()
+	}
+	return ""
 }
 
 // table hands out the repeat table of a repeating element under n.
@@ -396,9 +419,6 @@ func (p *placer) one(at spot, n *syntax.Node, sc *scope) []*Node {
 	var each *Source
 	if n.Each != nil {
 		each = p.each(at, n, sc)
-		if each == nil {
-			return nil
-		}
 		sc = &scope{source: each, outer: sc}
 	}
 	var where *Expr
@@ -442,24 +462,22 @@ func (p *placer) one(at spot, n *syntax.Node, sc *scope) []*Node {
 	return nodes
 }
 
+// each is the source of an each, or a stand-in; what is told of it does not end
+// the check of what it stands around.
 func (p *placer) each(at spot, n *syntax.Node, sc *scope) *Source {
-	s := p.source(n.Each)
-	if s == nil {
-		return nil
-	}
+	s := p.standIn(n.Each)
 	switch {
+	case s.lost:
 	case s.Parent == nil:
 		p.diags.Errorf(n.Each.Pos, "each-without-parent", "source %q has no parent; each takes a child of %q", s.Name, sc.source.Name)
-		return nil
-	case sc.find(s.Parent.Name) == nil:
+		s = lost(n.Each)
+	case sc.find(s.Parent.Name) == nil && !sc.lost():
 		p.diags.Errorf(n.Each.Pos, "each-out-of-reach", "source %q is a child of %q, which does not enclose this", s.Name, s.Parent.Name)
-		return nil
+		s = lost(n.Each)
 	case !at.element.Repeats():
 		p.diags.Errorf(n.Each.Pos, "each-at-single", "%s takes one value, each may give several", at.element.Name())
-		return nil
 	case at.profile != nil && at.profile.Max == 1:
 		p.diags.Errorf(n.Each.Pos, "each-at-single", "the profile allows one %s, each may give several", at.path[strings.LastIndexByte(at.path, '.')+1:])
-		return nil
 	}
 	depth := 1
 	for o := sc; o.outer != nil; o = o.outer {
@@ -467,7 +485,6 @@ func (p *placer) each(at spot, n *syntax.Node, sc *scope) *Source {
 	}
 	if depth > maxNesting {
 		p.diags.Errorf(n.Each.Pos, "too-deep", "each stands in each more than %d deep", maxNesting)
-		return nil
 	}
 	return s
 }

@@ -115,6 +115,20 @@ func (c *checker) source(t *syntax.Text) *Source {
 	return nil
 }
 
+// standIn is source, or a stand-in where the name does not resolve: what else is
+// wrong with the mapping is still found.
+func (c *checker) standIn(t *syntax.Text) *Source {
+	if s := c.source(t); s != nil {
+		return s
+	}
+	return lost(t)
+}
+
+// lost is the stand-in for a source.
+func lost(t *syntax.Text) *Source {
+	return &Source{Name: t.Value, Pos: t.Pos, Relation: &source.Relation{Name: t.Value}, Currency: "XXX", Zone: time.UTC, lost: true}
+}
+
 func (c *checker) resolve(s *syntax.Source, set *syntax.Defaults) (*Source, error) {
 	out := &Source{Name: s.Name.Value, Pos: s.Pos, Relation: &source.Relation{Name: s.Name.Value}}
 	kinds := 0

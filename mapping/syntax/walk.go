@@ -89,6 +89,9 @@ func (w *walker) yamlError(err error) {
 		text = strings.Replace(text, m[0], "", 1)
 	}
 	text, _, _ = strings.Cut(text, "\n")
+	if w.brackets() {
+		return
+	}
 	for _, n := range []int{line, line - 1, line + 1} {
 		s := w.doc.line(n)
 		if m := flowPath.FindStringSubmatchIndex(s); m != nil {
