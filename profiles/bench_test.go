@@ -3,6 +3,7 @@ package profiles
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,6 +63,67 @@ func BenchmarkValidateProved(b *testing.B) {
 	for b.Loop() {
 		out = v.Validate(r, out[:0])
 	}
+}
+
+// BenchmarkValidate9KB judges explanations of benefit of 9 KB of JSON, the size
+// that claims of some ten lines have: published examples with their lines
+// repeated until they are that long. Notes are left out, nothing is proved.
+func BenchmarkValidate9KB(b *testing.B) {
+	s := openSet(b)
+	v, err := s.Validator(ValidatorOptions{SkipNotes: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, kind := range []string{"Professional1", "Inpatient1", "Pharmacy1"} {
+		r := lengthened(b, "testdata/examples/carin-bb-2.1.0/ExplanationOfBenefit-EOB"+kind+".json", 9<<10)
+		out := v.Validate(r, nil)
+		for _, f := range out {
+			b.Errorf("%s: %s %s: %s", kind, f.Code, f.Path, f.Message)
+		}
+		b.Run(strings.TrimSuffix(kind, "1"), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(r.AppendJSON(nil))))
+			for b.Loop() {
+				out = v.Validate(r, out[:0])
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "resources/s")
+			b.ReportMetric(float64(len(r.AppendJSON(nil))), "bytes")
+		})
+	}
+}
+
+// lengthened reads an explanation of benefit and repeats its lines, each with a
+// number of its own, until its JSON has the given size.
+func lengthened(tb testing.TB, file string, size int) *r4.Resource {
+	tb.Helper()
+	var (
+		whole = readExample(tb, file)
+		r     = readExample(tb, file)
+		item  = r.Type().Element("item")
+		lines []r4.Node
+	)
+	for n := whole.Find(r4.Root, item); n != r4.None; n = whole.NextSame(n) {
+		lines = append(lines, n)
+	}
+	for n := len(lines); len(r.AppendJSON(nil)) < size; n++ {
+		copied := r.Graft(r4.Root, item, whole, lines[n%len(lines)], 0)
+		r.SetString(r.Find(copied, item.Type().Element("sequence")), strconv.Itoa(n+1))
+	}
+	r.Sort(r4.Root)
+	// As it would come from a file, its nodes side by side, and with codes for those
+	// that the publisher left open.
+	text := string(r.AppendJSON(nil))
+	for system, code := range map[string]string{"RevenueCodes": "0120", "TypeOfBill": "0111"} {
+		text = strings.ReplaceAll(text, system+`","code":"Dummy"`, system+`","code":"`+code+`"`)
+	}
+	var (
+		p      r4.Parser
+		parsed r4.Resource
+	)
+	if problems := p.Parse([]byte(text), &parsed); len(problems) > 0 {
+		tb.Fatal(problems)
+	}
+	return &parsed
 }
 
 // BenchmarkOpen is the cold start of a Set, indexes and all.

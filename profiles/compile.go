@@ -321,6 +321,7 @@ func (c *compiler) demands(p *program, el, baseline *Element) {
 	if !same(el.Pattern, b.Pattern) && fits(el.Pattern) {
 		p.pattern = el.Pattern
 	}
+	p.coded = kindOfCoded(p.typ) != codedNot && (statesCode(p.fixed) || statesCode(p.pattern))
 	if !same(el.MinValue, b.MinValue) {
 		p.minValue = el.MinValue
 	}
@@ -338,6 +339,23 @@ func (c *compiler) demands(p *program, el, baseline *Element) {
 	}
 	c.typeProfiles(p, el, baseline)
 	p.invariants = append(p.invariants, c.invariants(el.Constraints, b.Constraints, el, p.typ)...)
+}
+
+// statesCode says that a literal is or holds a code.
+func statesCode(l *Literal) bool {
+	if l == nil {
+		return false
+	}
+	w, n := words(), r4.Root
+	if l.Tree.Type() == w.conceptCoding.Owner() {
+		if n = l.Tree.Find(n, w.conceptCoding); n == r4.None {
+			return false
+		}
+	}
+	if l.Tree.TypeOf(n) == w.coding {
+		n = l.Tree.Find(n, w.codingCode)
+	}
+	return n != r4.None && l.Tree.HasValue(n)
 }
 
 // literalFits lets a literal of one primitive type stand for another of the

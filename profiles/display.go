@@ -35,6 +35,23 @@ func (s *state) display(n r4.Node) {
 	s.add(Warning, "display", d, s.v.coding, "is not what the code system calls the code")
 }
 
+// identifier warns where an Identifier says that it is an NPI and its value cannot
+// be one.
+//
+// Source: R4, Identifier Systems, http://hl7.org/fhir/sid/us-npi; 45 CFR 162.406.
+func (s *state) identifier(n r4.Node) {
+	w := words()
+	sys := s.r.Find(n, w.identifierSystem)
+	if sys == r4.None || string(s.r.Value(sys)) != npiSystem {
+		return
+	}
+	if value := s.r.Find(n, w.identifierValue); value != r4.None && s.r.HasValue(value) && !terminology.NPI(s.r.Value(value)) {
+		s.add(Warning, "code-form", value, s.v.identified, "is no National Provider Identifier: ten digits with a check digit")
+	}
+}
+
+const npiSystem = "http://hl7.org/fhir/sid/us-npi"
+
 func (v *Validator) learnSystem(url string) *terminology.CodeSystem {
 	cs := v.set.terms.CodeSystem(url)
 	v.learnt.Lock()

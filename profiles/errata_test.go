@@ -74,6 +74,8 @@ func TestErrataBite(t *testing.T) {
 		published, reading   fhirpath.Outcome
 	}{
 		{"hl7.fhir.r4.core#4.0.1", "ref-1", `{"resourceType":"Patient","managingOrganization":{"display":"x"}}`, "managingOrganization", fhirpath.False, fhirpath.True},
+		{"hl7.fhir.r4.core#4.0.1", "ref-1", `{"resourceType":"Patient","managingOrganization":{"reference":"#"}}`, "managingOrganization", fhirpath.False, fhirpath.False},
+		{"hl7.fhir.r4.core#4.0.1", "ref-1", `{"resourceType":"Patient","contained":[{"resourceType":"Observation","id":"o","subject":{"reference":"#"}}]}`, "contained.subject", fhirpath.False, fhirpath.True},
 		{"hl7.fhir.r4.core#4.0.1", "bdl-8", `{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient"}}]}`, "entry", fhirpath.False, fhirpath.True},
 		{"hl7.fhir.r4.core#4.0.1", "tim-9", `{"resourceType":"ServiceRequest","occurrenceTiming":{"repeat":{"when":["AC","HS"],"offset":5}}}`, "occurrence.repeat", fhirpath.Fault, fhirpath.True},
 		{"hl7.fhir.r4.core#4.0.1", "tim-9", `{"resourceType":"ServiceRequest","occurrenceTiming":{"repeat":{"when":["C"],"offset":5}}}`, "occurrence.repeat", fhirpath.False, fhirpath.False},

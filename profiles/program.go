@@ -24,6 +24,8 @@ type program struct {
 	base     bool // judge primitive forms, ele-1, ext-1
 	formed   bool // the primitive's form is proved
 	resource bool // any resource: judged by its own type and profiles
+	coded    bool // fixed or pattern states a code, which answers R4's own binding
+	settled  bool // it is proved that the node holds such a fixed value or pattern
 
 	fixed, pattern     *Literal
 	minValue, maxValue *Literal
@@ -39,7 +41,7 @@ type program struct {
 
 // idle says that the program demands nothing.
 func (p *program) idle() bool {
-	return !p.base && !p.resource && p.fixed == nil && p.pattern == nil && p.minValue == nil && p.maxValue == nil &&
+	return !p.base && !p.resource && !p.settled && p.fixed == nil && p.pattern == nil && p.minValue == nil && p.maxValue == nil &&
 		p.maxLength == 0 && p.binding == nil && p.widest == nil && p.targets == nil && len(p.also) == 0 && len(p.anyOf) == 0 &&
 		len(p.invariants) == 0 && (p.kids == nil || p.kids.fill == nil && len(p.kids.groups) == 0)
 }
@@ -192,7 +194,9 @@ type vocabulary struct {
 	extensionURL                  *r4.Element
 	metaProfile                   *r4.Element
 	extension, referenceT, quantT *r4.Type
-	coding, bundle                *r4.Type
+	coding, bundle, identifier    *r4.Type
+	identifierSystem              *r4.Element
+	identifierValue               *r4.Element
 	codingDisplay                 *r4.Element
 	bundleEntry                   *r4.Element
 	entryURL, entryResource       *r4.Element
@@ -202,6 +206,7 @@ var words = sync.OnceValue(func() *vocabulary {
 	concept, coding, quantity := r4.Lookup("CodeableConcept"), r4.Lookup("Coding"), r4.Lookup("Quantity")
 	reference, extension := r4.Lookup("Reference"), r4.Lookup("Extension")
 	bundle, entry := r4.Lookup("Bundle"), r4.Lookup("Bundle.entry")
+	identifier := r4.Lookup("Identifier")
 	return &vocabulary{
 		conceptCoding: concept.Element("coding"),
 		codingSystem:  coding.Element("system"), codingCode: coding.Element("code"),
@@ -211,6 +216,7 @@ var words = sync.OnceValue(func() *vocabulary {
 		metaProfile:  r4.Lookup("Meta").Element("profile"),
 		extension:    extension, referenceT: reference, quantT: quantity,
 		coding: coding, codingDisplay: coding.Element("display"),
+		identifier: identifier, identifierSystem: identifier.Element("system"), identifierValue: identifier.Element("value"),
 		bundle: bundle, bundleEntry: bundle.Element("entry"),
 		entryURL: entry.Element("fullUrl"), entryResource: entry.Element("resource"),
 	}

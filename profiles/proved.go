@@ -97,8 +97,8 @@ func (x *pruner) prune(p *program) *program {
 		code string
 		what func()
 	}{
-		{"fixed-value", func() { q.fixed = nil }},
-		{"pattern-value", func() { q.pattern = nil }},
+		{"fixed-value", func() { q.settled, q.fixed = q.settled || q.coded && q.fixed != nil, nil }},
+		{"pattern-value", func() { q.settled, q.pattern = q.settled || q.coded && q.pattern != nil, nil }},
 		{"min-value", func() { q.minValue = nil }},
 		{"max-value", func() { q.maxValue = nil }},
 		{"max-length", func() { q.maxLength = 0 }},

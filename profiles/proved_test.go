@@ -192,6 +192,8 @@ func TestProvedBindingOverrides(t *testing.T) {
 			delete(c.rules, rule)
 		}
 	}
+	// The pattern answers R4's binding of Identifier.type too.
+	c.rules.Add(ProvedRule{p.Canonical(), "ExplanationOfBenefit.identifier:uniqueclaimid.type", "pattern-value", ""})
 	v, err := s.Validator(ValidatorOptions{Proved: c.rules})
 	if err != nil {
 		t.Fatal(err)

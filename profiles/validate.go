@@ -41,7 +41,9 @@ type Validator struct {
 	bases     atomic.Pointer[map[*r4.Type]*program]
 	systems   atomic.Pointer[map[string]*terminology.CodeSystem] // by url
 	coding    *Element                                           // R4's Coding.display
-	pruner    *pruner
+	// identified is R4's Identifier.value.
+	identified *Element
+	pruner     *pruner
 }
 
 // declared is what a canonical in meta.profile stands for.
@@ -67,6 +69,9 @@ func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
 	if p, err := s.core("Coding"); err == nil {
 		v.coding = p.byID["Coding.display"]
 	}
+	if p, err := s.core("Identifier"); err == nil {
+		v.identified = p.byID["Identifier.value"]
+	}
 	for _, ref := range o.Profiles {
 		p, err := s.Profile(ref)
 		if err != nil {
@@ -87,23 +92,47 @@ func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
 // each definition, R4 first, then the profiles. A resource without a type (one
 // that could not be parsed) gives nothing.
 //
-// On a data-absent-reason, or any element that has only extensions: it exists,
-// so it meets a minimum cardinality (R4 2.1.0.8 "Extensibility": "extensions may
-// appear in place of the value"; R4 StructureDefinition data-absent-reason). It
-// has no value, so it is neither a fixed value nor holds a pattern. A required
-// binding on a primitive (status, gender) is about a code that is not there and
-// cannot be decided: a note. A CodeableConcept or Coding under a required binding
-// must bear a code from the value set, text or an extension alone do not do (R4
-// 4.1.5.1 "required"; US Core, "Missing Data", says the same): an error.
+// On a data-absent-reason, or any element that has only extensions
+// (TestDataAbsent shows each kind of rule):
+//
+//   - It exists. So it meets a minimum and counts for a maximum, meets ele-1, has
+//     the type its name says, is in a slice told by what exists, and an invariant
+//     with exists() is met (R4, 2.1.0.8 "Extensibility": extensions may stand in
+//     place of the value; R4 extension data-absent-reason).
+//   - It has no value. So a fixed value or pattern is not met, a slice told by one
+//     is not it, and an invariant with hasValue() fails. Form, length, least and
+//     greatest value and the target of a reference have nothing to judge.
+//   - A required binding on a primitive (status, gender) is about a code that is
+//     not there and cannot be decided: a note. A CodeableConcept or Coding under a
+//     required binding must bear a code from the value set; text, an extension, or
+//     a code of the system data-absent-reason alone do not do: an error (R4
+//     CodeSystem binding-strength, required: "the concept in this element SHALL be
+//     from the specified value set"; US Core, General Guidance, "Missing Data":
+//     where the value set has no code for unknown, one of its codes must be used or
+//     "the instance will not be conformant"). An extensible binding takes it.
 func (v *Validator) Validate(r *r4.Resource, dst []Finding) []Finding {
 	if r.Type() == nil {
 		return dst
 	}
 	s := v.begin(r, dst)
 	s.judge(r4.Root)
+	s.place()
 	out := s.out
 	v.end(s)
 	return out
+}
+
+// place writes the paths of what was found, now that nothing is taken back any
+// more.
+func (s *state) place() {
+	found := s.out[s.start:]
+	for i := range found {
+		if f := &found[i]; i > 0 && found[i-1].Node == f.Node {
+			f.Path = found[i-1].Path
+		} else {
+			f.Path = s.r.Path(f.Node)
+		}
+	}
 }
 
 // begin readies a state for judging r.
@@ -260,13 +289,13 @@ func (s *state) add(sev Severity, code string, n r4.Node, el *Element, message s
 	if found := len(s.out) - s.start; found >= maxFindings {
 		if found == maxFindings {
 			s.out = append(s.out, Finding{
-				Severity: Error, Code: "too-many-findings", Path: s.r.Path(r4.Root), Node: r4.Root, Origin: s.r.Origin(r4.Root),
+				Severity: Error, Code: "too-many-findings", Node: r4.Root, Origin: s.r.Origin(r4.Root),
 				Message: fmt.Sprintf("has more than %d findings; the rest is not listed", maxFindings),
 			})
 		}
 		return false
 	}
-	f := Finding{Severity: sev, Code: code, Path: s.r.Path(n), Node: n, Origin: s.r.Origin(n), Message: message}
+	f := Finding{Severity: sev, Code: code, Node: n, Origin: s.r.Origin(n), Message: message}
 	if el != nil {
 		f.Element = el.ID
 		f.Profile = el.Profile.Canonical()
@@ -289,11 +318,23 @@ func (s *state) node(n r4.Node, p *program) {
 	if p.base {
 		s.sound(n, p)
 	}
-	if p.fixed != nil && !equal(s.r, n, p.fixed.Tree, r4.Root) {
-		s.add(Error, "fixed-value", n, p.el, "must be exactly "+brief(p.fixed.JSON))
+	settled := p.settled
+	if p.fixed != nil {
+		if equal(s.r, n, p.fixed.Tree, r4.Root) {
+			settled = settled || p.coded
+		} else {
+			s.add(Error, "fixed-value", n, p.el, "must be exactly "+brief(p.fixed.JSON))
+		}
 	}
-	if p.pattern != nil && !within(s.r, n, p.pattern.Tree, r4.Root) {
-		s.add(Error, "pattern-value", n, p.el, "must hold the pattern "+brief(p.pattern.JSON))
+	if p.pattern != nil {
+		if within(s.r, n, p.pattern.Tree, r4.Root) {
+			settled = settled || p.coded
+		} else {
+			s.add(Error, "pattern-value", n, p.el, "must hold the pattern "+brief(p.pattern.JSON))
+		}
+	}
+	if settled && s.soft > 0 && s.trial == 0 {
+		s.override(n)
 	}
 	if p.binding != nil {
 		s.bound(n, p, p.binding)
@@ -358,8 +399,11 @@ func (s *state) sound(n r4.Node, p *program) {
 			return
 		}
 	}
-	if t == words().coding {
+	switch t {
+	case words().coding:
 		s.display(n)
+	case words().identifier:
+		s.identifier(n)
 	}
 	if t == words().extension {
 		s.exts = append(s.exts, n)
@@ -448,7 +492,13 @@ func (s *state) form(coding r4.Node, p *program) {
 }
 
 // override takes back a warning about an extensible binding of R4's where a
-// profile binds the same node to a value set of its own and the code is in it.
+// profile binds the same node to a value set of its own and the code is in it, or
+// demands the very code that is there.
+//
+// Source: R4 CodeSystem binding-strength, extensible: "If the value set does not cover
+// the concept (based on human review), alternate codings (or, data type allowing,
+// text) may be included instead." A profile that names the code is that review;
+// who writes the resource could not follow both.
 func (s *state) override(n r4.Node) {
 	kept := slices.DeleteFunc(s.out[s.start:], func(f Finding) bool {
 		drop := f.Node == n && f.Code == "binding-extensible" && strings.HasPrefix(f.Profile, coreURL)

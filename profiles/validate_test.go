@@ -95,6 +95,8 @@ func TestValidateBase(t *testing.T) {
 		"invariant of an element":     {`{"resourceType":"Patient","contact":[{"gender":"female"}]}`, []string{"error constraint Patient.contact[0] pat-1"}},
 		"datatype profile in R4":      {`{"resourceType":"Observation","status":"final","code":{"text":"x"},"referenceRange":[{"low":{"value":1,"comparator":"<"}}]}`, []string{"error cardinality-max Observation.referenceRange[0].low.comparator", "error constraint Observation.referenceRange[0].low sqty-1"}},
 		"required concept, text":      {`{"resourceType":"Condition","clinicalStatus":{"text":"x"},"subject":{"reference":"Patient/1"}}`, []string{"error binding-no-code Condition.clinicalStatus"}},
+		"NPI of wrong check digit":    {`{"resourceType":"Practitioner","identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"1234567890"}]}`, []string{"warning code-form Practitioner.identifier[0].value"}},
+		"NPI":                         {`{"resourceType":"Practitioner","identifier":[{"system":"http://hl7.org/fhir/sid/us-npi","value":"1234567893"}]}`, nil},
 		"required concept, no system": {`{"resourceType":"Condition","clinicalStatus":{"coding":[{"code":"active"}]},"subject":{"reference":"Patient/1"}}`, []string{"error binding Condition.clinicalStatus"}},
 	} {
 		got := judge(t, v, c.body, Error, Warning, Note)
