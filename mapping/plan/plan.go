@@ -182,8 +182,9 @@ func (p *Pass) node(n *check.Node) {
 func (p *Pass) Tracked() bool { return p.From.Updated != nil }
 
 // Narrow gives the queries of the pass, one a stream, with the limits of a run:
-// the patients, Since and Until of limits. Limits that the pass's source
-// cannot meet (it declares no patient, or no updated) are left out.
+// the patients, the keys of the pass's source, Since and Until of limits.
+// Limits that the pass's source cannot meet (it declares no patient, or no
+// updated) are left out.
 func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	root := p.Streams[0].Query
 	byPatient := false
@@ -202,11 +203,22 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 			root.Narrow.SinceAlso = p.since(limits)
 		}
 	}
+	byKey := keys(limits)
+	root.Narrow.Keys, root.Narrow.KeyAfter, root.Narrow.KeyUpTo = limits.Keys, limits.KeyAfter, limits.KeyUpTo
 	out := make([]*source.Query, len(p.Streams))
 	out[0] = &root
 	for i, st := range p.Streams[1:] {
 		q := st.Query
 		direct := false
+		if byKey {
+			// A child's key begins with its root's.
+			q.Narrow.KeyAfter, q.Narrow.KeyUpTo = limits.KeyAfter, limits.KeyUpTo
+			if len(st.Source.Key) == len(p.From.Key) {
+				q.Narrow.Keys = limits.Keys
+			} else if limits.Keys != nil {
+				q.Parent, q.NullKeys = &root, false
+			}
+		}
 		if byPatient && !limits.PatientNull {
 			if col := p.ownPatient(st.Source); col != nil {
 				direct = true
@@ -227,14 +239,18 @@ func patients(limits source.Narrow) bool {
 	return limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull
 }
 
+func keys(limits source.Narrow) bool {
+	return limits.Keys != nil || limits.KeyAfter != nil || limits.KeyUpTo != nil
+}
+
 // Nulls gives, by stream, the queries that yield one row for each row without
 // a full key that the queries of Narrow leave out because they ask for the
-// parent; nil where nothing is left out. A run that is narrowed to patients or
-// to a time leaves them to the run without.
+// parent; nil where nothing is left out. A run that is narrowed to patients,
+// to keys or to a time leaves them to the run without.
 func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 	byPatient := p.From.Patient != nil && patients(limits)
 	byTime := p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero())
-	if byTime || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
+	if byTime || keys(limits) || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
 		return nil
 	}
 	out := make([]*source.Query, len(p.Streams))

@@ -166,6 +166,12 @@ type Request struct {
 	// After and UpTo bound the patients (after, upTo], in the pass's key order.
 	After *string `json:"after,omitempty"`
 	UpTo  *string `json:"up_to,omitempty"`
+	// Keys, where not nil, lists the only rows wanted by the key of the pass's
+	// source; KeyAfter and KeyUpTo bound a range (after, upTo] of it. They are
+	// of one pass and go with Pass.
+	Keys     [][]string `json:"keys,omitempty"`
+	KeyAfter []string   `json:"key_after,omitempty"`
+	KeyUpTo  []string   `json:"key_up_to,omitempty"`
 	// Patients, where not nil, lists the only patients wanted, by the
 	// warehouse's own patient value (see Program.Patients).
 	Patients []string `json:"patients,omitempty"`
@@ -194,7 +200,8 @@ func (r *Request) deletions() bool { return r.Deletions && !r.Since.IsZero() }
 
 // limits is the part of a request that narrows queries.
 func (r *Request) limits() source.Narrow {
-	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until}
+	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until,
+		Keys: r.Keys, KeyAfter: r.KeyAfter, KeyUpTo: r.KeyUpTo}
 	if !r.AsOf.IsZero() && (n.Until.IsZero() || r.AsOf.Before(n.Until)) {
 		n.Until, n.UntilInclusive = r.AsOf, true
 	}

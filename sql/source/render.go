@@ -88,6 +88,9 @@ func (d *Dialect) SelectAs(q *Query, asOf time.Time, casts map[int]string) (*Sta
 		r.rest(q, true)
 		r.orderBy(q)
 	}
+	if q.Limit > 0 {
+		r.text("\nLIMIT " + strconv.Itoa(q.Limit))
+	}
 	return r.done()
 }
 

@@ -248,6 +248,9 @@ type Query struct {
 	Parent *Query
 	// Distinct removes equal rows of Columns; Key must then be among Columns.
 	Distinct bool
+	// Limit, where above 0, ends the stream after that many rows, so that the
+	// engine need not sort what nobody reads.
+	Limit int
 }
 
 // Narrow limits a query. The zero value limits nothing. All values are bound,

@@ -203,6 +203,11 @@ INSERT INTO keyed VALUES (-10, '2020-01-02', 'x'), (-9, '2020-01-01', 'y'), (-9,
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-02-01", "a"}, {"2", "2019-12-31", "b"}, {"10", "2020-01-01", "c"}})
 	q.Narrow = source.Narrow{KeyAfter: []string{"-10"}, KeyUpTo: []string{"-9"}}
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"-9", "2020-01-01", "z"}, {"-9", "2020-02-01", "a"}})
+	q.Limit = 2
+	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"-9", "2020-01-01", "z"}})
+	q.Distinct = true
+	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"-9", "2020-01-01", "z"}})
+	q.Limit, q.Distinct = 0, false
 	q.Narrow = source.Narrow{Keys: [][]string{{"10", "2020-01-01", "c"}, {"-9", "2020-01-01", "z"}, {"-9", "2020-02-01", "z"}}}
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "z"}, {"10", "2020-01-01", "c"}})
 }

@@ -1,0 +1,121 @@
+package mapping_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"remit/mapping"
+	"remit/mapping/program"
+	"remit/sql/source"
+)
+
+func loadFake(t testing.TB, f *fake, set fstest.MapFS) (*program.Program, source.Snapshot) {
+	t.Helper()
+	p, diags, err := mapping.Load(context.Background(), set, mapping.Env{Warehouse: f, Profiles: profileSet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p == nil {
+		t.Fatal(diags.Err())
+	}
+	snap, err := f.Snapshot(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, snap
+}
+
+// Every row is walked with the id that a run gives it, the index leads from the
+// id back to the row, and the row alone makes the resource again.
+func TestRowsAndIndex(t *testing.T) {
+	ctx := context.Background()
+	f, set := claims(40)
+	p, snap := loadFake(t, f, set)
+	made := map[string]string{}
+	if _, err := p.Run(ctx, snap, program.Request{Types: []string{"Coverage"}}, func(e *program.Emitted) error {
+		made[e.ID] = string(e.Resource.AppendJSON(nil))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r := program.Request{Types: []string{"Coverage"}}
+	walked := 0
+	err := p.Rows(ctx, snap, r, 0, func(f *program.Found) error {
+		walked++
+		if made[string(f.ID)] == "" || !f.Owned || f.Patient == "" || f.N != walked {
+			t.Errorf("%+v", f)
+		}
+		return nil
+	})
+	if err != nil || walked != len(made) {
+		t.Errorf("%d rows of %d, %v", walked, len(made), err)
+	}
+	x, err := p.Index(ctx, snap, r, 1<<20)
+	if err != nil || x.Len() != len(made) {
+		t.Fatalf("index of %d, %v", x.Len(), err)
+	}
+	for id, json := range made {
+		rows := x.Find(id)
+		if len(rows) != 1 {
+			t.Fatalf("%s has %d rows", id, len(rows))
+		}
+		got := ""
+		_, err := p.Run(ctx, snap, program.Request{Pass: rows[0].Pass, Types: r.Types, Keys: [][]string{rows[0].Key}}, func(e *program.Emitted) error {
+			if e.ID == id { // the double does not narrow
+				got += string(e.Resource.AppendJSON(nil))
+			}
+			return nil
+		})
+		if err != nil || got != json {
+			t.Errorf("%s: %s, %v", id, got, err)
+		}
+	}
+	if rows := x.Find("nobody"); len(rows) != 0 {
+		t.Errorf("%+v", rows)
+	}
+	if _, err := p.Index(ctx, snap, r, 100); !errors.Is(err, program.ErrIndexTooLarge) {
+		t.Errorf("a budget of 100 bytes gives %v", err)
+	}
+	stop := errors.New("stop")
+	if err := p.Rows(ctx, snap, r, 0, func(*program.Found) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the callback's error becomes %v", err)
+	}
+}
+
+// A plain id tells its key; a word that no key reads so tells none, and is no
+// error of a query.
+func TestRecover(t *testing.T) {
+	f, _ := claims(1)
+	for _, test := range []struct {
+		name, key, id string
+		want          [][]string
+		no            bool
+	}{
+		{name: "one column", key: "key: [claim_id]", id: "{key: [=claim_id], form: plain}", want: [][]string{{"A-7"}}},
+		{name: "two columns", key: "key: [claim_id, member_id]", id: "{key: [=claim_id, =member_id], form: plain}", want: [][]string{{"A", "7"}}},
+		{name: "literal", key: "key: [claim_id]", id: "{key: [A, =claim_id], form: plain}", want: [][]string{{"7"}}},
+		{name: "other literal", key: "key: [claim_id]", id: "{key: [B, =claim_id], form: plain}"},
+		{name: "date", key: "key: [claim_id, start_date]", id: "{key: [=claim_id, =start_date], form: plain}"},
+		{name: "hashed", key: "key: [claim_id]", id: "{key: [=claim_id]}", no: true},
+		{name: "part of the key", key: "key: [claim_id, member_id]", id: "{key: [=claim_id], form: plain, unique: true}", no: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, _ := loadFake(t, f, fstest.MapFS{
+				"sources.yaml":  {Data: []byte("sources:\n  claim: {table: claim, " + test.key + ", patient: member_id}\n")},
+				"coverage.yaml": {Data: []byte("resource: Coverage\nfrom: claim\nid: " + test.id + "\nset: {status: active, beneficiary: {display: =member_id}, payor: {display: =payer}}\n")},
+			})
+			rows, ok := p.Recover("Coverage", "", "A-7")
+			if ok == test.no || len(rows) != len(test.want) {
+				t.Fatalf("%v, %v", rows, ok)
+			}
+			for i, r := range rows {
+				if r.Pass != 1 || !slices.Equal(r.Key, test.want[i]) {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
+}
