@@ -36,7 +36,7 @@ func TestRowsAndIndex(t *testing.T) {
 	p, snap := loadFake(t, f, set)
 	made := map[string]string{}
 	if _, err := p.Run(ctx, snap, program.Request{Types: []string{"Coverage"}}, func(e *program.Emitted) error {
-		made[e.ID] = string(e.Resource.AppendJSON(nil))
+		made[string(e.ID)] = string(e.Resource.AppendJSON(nil))
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestRowsAndIndex(t *testing.T) {
 		}
 		got := ""
 		_, err := p.Run(ctx, snap, program.Request{Pass: rows[0].Pass, Types: r.Types, Keys: [][]string{rows[0].Key}}, func(e *program.Emitted) error {
-			if e.ID == id { // the double does not narrow
+			if string(e.ID) == id { // the double does not narrow
 				got += string(e.Resource.AppendJSON(nil))
 			}
 			return nil

@@ -122,6 +122,9 @@ func (s *Server) capability() object {
 	var resources []object
 	for _, t := range types {
 		entry := object{"type": t.Name}
+		if s.options.Reads != nil {
+			entry["interaction"] = []object{{"code": "read"}, {"code": "search-type"}}
+		}
 		if len(t.Profiles) > 0 {
 			entry["supportedProfile"] = t.Profiles
 		}

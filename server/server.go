@@ -27,6 +27,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"remit/mapping/program"
+	"remit/profiles/search"
 	"remit/server/auth"
 	"remit/server/export"
 	"remit/sql/control"
@@ -61,6 +62,14 @@ type Options struct {
 	// KnownType tells names of FHIR R4 resource types from other words; nil
 	// goes by form.
 	KnownType func(resourceType string) bool
+	// Reads answers reads and searches; nil serves none.
+	Reads Reads
+	// Search holds the search parameters that searches may use; it goes with
+	// Reads.
+	Search *search.Parameters
+	// Secret keys the links to further pages, 32 bytes; servers that share it
+	// take each other's links. Nil makes one that ends with the process.
+	Secret []byte
 	// Authority authenticates clients. Nil serves everybody without asking,
 	// which is for loopback and tests alone (SB-102).
 	Authority *auth.Authority
@@ -99,6 +108,7 @@ type Server struct {
 	started  time.Time
 	handler  http.Handler
 	http     *http.Server
+	sealer   *sealer
 	kickoffs keyedLocks
 	polls    pollLimiter
 
@@ -130,8 +140,16 @@ func New(o Options) (*Server, error) {
 	if o.Software.Name == "" {
 		o.Software.Name = "Remit"
 	}
+	if o.Reads != nil && o.Search == nil {
+		return nil, errors.New("server: Reads needs Search")
+	}
+	seal, err := newSealer(o.Secret)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		options:  o,
+		sealer:   seal,
 		base:     strings.TrimRight(o.PublicURL, "/"),
 		prefix:   strings.TrimRight(u.Path, "/"),
 		root:     u.Scheme + "://" + u.Host,
@@ -203,14 +221,16 @@ func (s *Server) now() time.Time { return s.options.Clock() }
 type methods map[string]http.HandlerFunc
 
 // route answers the path, and 405 with Allow for other methods (BE-041).
-func (s *Server) route(r chi.Router, path string, m methods) {
+func (s *Server) route(r chi.Router, path string, m methods) { r.HandleFunc(path, s.dispatch(m)) }
+
+func (s *Server) dispatch(m methods) http.HandlerFunc {
 	var allowed []string
 	for method := range m {
 		allowed = append(allowed, method)
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")
-	r.HandleFunc(path, func(w http.ResponseWriter, req *http.Request) {
+	return func(w http.ResponseWriter, req *http.Request) {
 		if h, ok := m[req.Method]; ok {
 			h(w, req)
 			return
@@ -218,7 +238,7 @@ func (s *Server) route(r chi.Router, path string, m methods) {
 		p := fail("not-supported", "the method is not one of %s", allow)
 		p.status, p.allow = http.StatusMethodNotAllowed, allow
 		s.refuse(w, p)
-	})
+	}
 }
 
 func (s *Server) routes() http.Handler {
@@ -245,6 +265,11 @@ func (s *Server) routes() http.Handler {
 		}
 		s.route(r, statusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
 		s.route(r, filePath+"{export}/{name}", methods{http.MethodGet: s.file, http.MethodHead: s.file})
+		if s.options.Reads != nil {
+			r.HandleFunc("/{type}", s.ofType(methods{http.MethodGet: s.searchType, http.MethodHead: s.searchType}))
+			r.HandleFunc("/{type}/_search", s.ofType(methods{http.MethodPost: s.searchType}))
+			r.HandleFunc("/{type}/{id}", s.ofType(methods{http.MethodGet: s.instance, http.MethodHead: s.instance}))
+		}
 	}
 	if s.prefix == "" {
 		base(mux)

@@ -18,6 +18,7 @@ import (
 	"remit/mapping/program"
 	"remit/profiles"
 	"remit/profiles/r4"
+	"remit/profiles/search"
 	"remit/server"
 	"remit/server/auth"
 	"remit/server/export"
@@ -32,6 +33,7 @@ type node struct {
 	control *control.Store
 	files   *files.Store
 	engine  *export.Engine
+	reader  *export.Reader
 	log     *slog.Logger
 	// reloader holds the mapping set that the next job runs.
 	reloader *reloader
@@ -93,6 +95,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if err != nil {
 		return nil, err
 	}
+	n.reader = n.engine.Reader(export.ReadOptions{})
 	if err := n.engine.Start(ctx); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
@@ -117,6 +120,9 @@ func (c *config) validator(set *profiles.Set, prog *program.Program) (*profiles.
 // opening. It may be called on a node that was opened in part.
 func (n *node) Close() error {
 	var errs []error
+	if n.reader != nil {
+		n.reader.Close()
+	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
 	}
@@ -185,7 +191,12 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 		}
 		secure = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
+	parameters, err := search.Bundled()
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Options{
+		Reads: n.reader, Search: parameters,
 		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType,
 		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
 		Audit: n.control.AddEvent, TLS: secure, Log: n.log, Clock: a.now,

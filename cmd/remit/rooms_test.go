@@ -52,8 +52,8 @@ var rooms = map[string][]string{
 	"server/jobs/jobstest":   {"server/jobs"},
 	"server/auth":            {"sql/control"},
 	"server/client":          {},
-	"server/export":          {"server/jobs", "server/files", "sql/control", "sql/source", "mapping/diag", "mapping/program", "profiles", "profiles/r4"},
-	"server":                 {"server/auth", "server/export", "server/files", "sql/control", "mapping/program"},
+	"server/export":          {"server/jobs", "server/files", "sql/control", "sql/source", "mapping/diag", "mapping/program", "profiles", "profiles/r4", "profiles/search"},
+	"server":                 {"server/auth", "server/export", "server/files", "sql/control", "mapping/program", "profiles/search"},
 }
 
 // owners are the third-party libraries that live in one room each.

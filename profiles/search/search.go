@@ -193,8 +193,9 @@ func Of(pkgs ...*packages.Package) (*Parameters, error) {
 }
 
 // own are parameters that payers' clients ask for and no bundled guide defines
-// (BE-139): the period of a Coverage, and on Claim what CARIN Blue Button has on
-// ExplanationOfBenefit. They have no canonical.
+// (BE-139): the period of a Coverage, on Claim what CARIN Blue Button has on
+// ExplanationOfBenefit, and the name of a Group, by which the Bulk Cohort API
+// wants groups found (BE-265). They have no canonical.
 func own() []definition {
 	return []definition{
 		{Code: "period", Base: []string{"Coverage"}, Kind: Date, Expression: "Coverage.period"},
@@ -202,6 +203,7 @@ func own() []definition {
 		{Code: "service-date", Base: []string{"Claim"}, Kind: Date, Expression: "Claim.billablePeriod | Claim.item.serviced"},
 		{Code: "billable-period-start", Base: []string{"Claim"}, Kind: Date, Expression: "Claim.billablePeriod.start"},
 		{Code: "use", Base: []string{"ExplanationOfBenefit"}, Kind: Token, Expression: "ExplanationOfBenefit.use"},
+		{Code: "name", Base: []string{"Group"}, Kind: String, Expression: "Group.name"},
 	}
 }
 

@@ -324,6 +324,9 @@ func (a *Access) ExportQueries(resourceType string) []string {
 // MayRead says whether the scopes cover reading every resource of a type.
 func (a *Access) MayRead(resourceType string) bool { return a.Scopes.Allows(resourceType, Read) }
 
+// MaySearch says whether the scopes cover searching a type.
+func (a *Access) MaySearch(resourceType string) bool { return a.Scopes.Allows(resourceType, Search) }
+
 // MayHaveGroup says whether policy lets the client have the group's data
 // (BE-016).
 func (a *Access) MayHaveGroup(id string) bool {

@@ -304,6 +304,22 @@ func (s *session) enter(ctx context.Context) (inner context.Context, leave func(
 	}, true
 }
 
+// retire lets nobody enter any more; what runs goes on, and the snapshot closes
+// with the last of it.
+func (s *session) retire() {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = true
+	idle := s.refs == 0
+	s.mu.Unlock()
+	if idle {
+		s.close()
+	}
+}
+
 // end cancels what runs on the session; the snapshot closes with the last.
 func (s *session) end(cause error) {
 	s.mu.Lock()
