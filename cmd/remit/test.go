@@ -33,7 +33,7 @@ type testCmd struct {
 
 // Help shows a worked line.
 func (testCmd) Help() string {
-	return `Runs the mapping tests of a set: the files of its folder tests, each with rows that are given and resources that are expected. It needs no warehouse: the rows are read by the embedded engine from a temporary folder. tests/tables.yaml declares the columns of the tables.
+	return `Runs the mapping tests of a set: the files of its folder tests, each with rows that are given and resources that are expected. It needs no warehouse: the rows are read by the embedded engine from a temporary folder. tests/tables.yaml declares the columns of the tables; a file's own tables: stand in their place, or make them absent, for another layout of the warehouse.
 
 A case:
 
@@ -229,7 +229,7 @@ func (t *tester) run(ctx context.Context, c *testCase) (testResult, error) {
 	start := t.now()
 	r := testResult{File: c.pos.File, Line: c.pos.Line, Name: c.name}
 	list := &diag.List{}
-	tables, rows := fill(t.tables, c.given, list)
+	tables, rows := fill(layout(t.tables, c.tables), c.given, list)
 	if list.HasErrors() {
 		for _, d := range list.All() {
 			r.Failures = append(r.Failures, d.String())

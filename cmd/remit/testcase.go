@@ -36,6 +36,9 @@ type testCase struct {
 	pos    diag.Pos
 	given  []givenTable
 	expect []expectation
+	// tables stand in place of those of tests/tables.yaml that have their names:
+	// another layout of the warehouse.
+	tables []testTable
 	// diagnostics, where refuse is set, are the codes with which the set must
 	// be refused.
 	refuse      bool
@@ -185,8 +188,12 @@ func (p *testParser) parse(data []byte) *testFile {
 	}
 	f := &testFile{name: p.file}
 	var shared []givenTable
+	var tables []testTable
 	p.fields(root, "a test file", map[string]func(k, v *yaml.Node){
 		"given": func(_, v *yaml.Node) { shared = p.given(v) },
+		"tables": func(_, v *yaml.Node) {
+			p.pairs(v, "tables by name", func(k, v *yaml.Node) { tables = append(tables, p.table(k, v)) })
+		},
 		"cases": func(_, v *yaml.Node) {
 			p.items(v, "cases", func(v *yaml.Node) { f.cases = append(f.cases, p.testCase(v)) })
 		},
@@ -195,6 +202,7 @@ func (p *testParser) parse(data []byte) *testFile {
 		p.list.Errorf(p.pos(root), "no-cases", "the file has no cases")
 	}
 	for _, c := range f.cases {
+		c.tables = tables
 		for _, t := range shared {
 			if !slices.ContainsFunc(c.given, func(own givenTable) bool { return strings.EqualFold(own.name, t.name) }) {
 				c.given = append(c.given, t)
@@ -284,6 +292,8 @@ func (p *testParser) expectation(n *yaml.Node) expectation {
 type testTable struct {
 	name    string // as mappings write it: schema.table or table
 	columns []testColumn
+	// absent says that the layout does not have the table.
+	absent bool
 }
 
 type testColumn struct{ name, kind string }
@@ -307,28 +317,54 @@ func readTables(set fs.FS, list *diag.List) ([]testTable, error) {
 		return nil, nil
 	}
 	var out []testTable
-	p.pairs(root, "tables by name", func(k, v *yaml.Node) {
-		t := testTable{name: k.Value}
-		p.pairs(v, "column types by name", func(k, v *yaml.Node) {
-			kind := p.text(v, "a type")
-			m := columnRange.FindStringSubmatch(k.Value)
-			if m == nil {
-				t.columns = append(t.columns, testColumn{k.Value, kind})
-				return
-			}
-			from, errFrom := strconv.Atoi(m[2])
-			to, errTo := strconv.Atoi(m[3])
-			if errFrom != nil || errTo != nil || from > to || to-from > 1000 {
-				p.list.Errorf(p.pos(k), "bad-range", "the range of %q is empty or too wide", k.Value)
-				return
-			}
-			for i := from; i <= to; i++ {
-				t.columns = append(t.columns, testColumn{m[1] + strconv.Itoa(i) + m[4], kind})
-			}
-		})
-		out = append(out, t)
-	})
+	p.pairs(root, "tables by name", func(k, v *yaml.Node) { out = append(out, p.table(k, v)) })
 	return out, nil
+}
+
+// table reads the columns of a table, or the word absent.
+func (p *testParser) table(k, v *yaml.Node) testTable {
+	t := testTable{name: k.Value}
+	if v.Kind == yaml.ScalarNode && v.Value == "absent" {
+		t.absent = true
+		return t
+	}
+	p.pairs(v, "column types by name", func(k, v *yaml.Node) {
+		kind := p.text(v, "a type")
+		m := columnRange.FindStringSubmatch(k.Value)
+		if m == nil {
+			t.columns = append(t.columns, testColumn{k.Value, kind})
+			return
+		}
+		from, errFrom := strconv.Atoi(m[2])
+		to, errTo := strconv.Atoi(m[3])
+		if errFrom != nil || errTo != nil || from > to || to-from > 1000 {
+			p.list.Errorf(p.pos(k), "bad-range", "the range of %q is empty or too wide", k.Value)
+			return
+		}
+		for i := from; i <= to; i++ {
+			t.columns = append(t.columns, testColumn{m[1] + strconv.Itoa(i) + m[4], kind})
+		}
+	})
+	return t
+}
+
+// layout is the declared tables with a test file's own in their place.
+func layout(declared, own []testTable) []testTable {
+	if len(own) == 0 {
+		return declared
+	}
+	var out []testTable
+	for _, t := range declared {
+		if !slices.ContainsFunc(own, func(o testTable) bool { return strings.EqualFold(o.name, t.name) }) {
+			out = append(out, t)
+		}
+	}
+	for _, t := range own {
+		if !t.absent {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // fill joins the declared tables with the rows of a case: every declared table

@@ -28,21 +28,25 @@ type Env struct {
 
 // checker carries one load.
 type checker struct {
-	ctx      context.Context
-	env      Env
-	files    fs.FS
-	diags    *diag.List
-	set      *Set
-	sources  map[string]*Source
-	broken   map[string]bool // sources that are declared but did not resolve
-	maps     map[string]*Map
-	badMaps  map[string]bool
-	origins  map[diag.Pos]r4.Origin
-	exprs    []*Expr
-	deferred []func()
-	notes    []func() // warnings of a set that loads
-	codes    map[string]*codeTable
-	failed   map[string]bool // resource types of mappings that did not resolve
+	ctx   context.Context
+	env   Env
+	files fs.FS
+	diags *diag.List
+	set   *Set
+	// withQueries are the queries of with, in the order in which they are declared;
+	// badWith names those that did not resolve.
+	withQueries []*query
+	badWith     map[string]bool
+	sources     map[string]*Source
+	broken      map[string]bool // sources that are declared but did not resolve
+	maps        map[string]*Map
+	badMaps     map[string]bool
+	origins     map[diag.Pos]r4.Origin
+	exprs       []*Expr
+	deferred    []func()
+	notes       []func() // warnings of a set that loads
+	codes       map[string]*codeTable
+	failed      map[string]bool // resource types of mappings that did not resolve
 }
 
 // Check gives meaning to a parsed set. The Set is nil where the list holds an
@@ -52,7 +56,8 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		ctx: ctx, env: env, files: files, diags: diags,
 		set:     &Set{Origins: []diag.Pos{{}}, Systems: namedSystems(), IDKey: env.IDKey, profiles: env.Profiles},
 		sources: map[string]*Source{}, broken: map[string]bool{},
-		maps: map[string]*Map{}, badMaps: map[string]bool{},
+		badWith: map[string]bool{},
+		maps:    map[string]*Map{}, badMaps: map[string]bool{},
 		origins: map[diag.Pos]r4.Origin{}, codes: map[string]*codeTable{}, failed: map[string]bool{},
 	}
 	for _, s := range src.Systems {
@@ -60,6 +65,9 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 	}
 	for _, m := range src.Maps {
 		c.codeMap(m)
+	}
+	if err := c.withs(src.With); err != nil {
+		return nil, err
 	}
 	if err := c.resolveSources(src); err != nil {
 		return nil, err
@@ -91,6 +99,7 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		return nil, nil
 	}
 	c.untracked()
+	c.unusedWiths(src.With)
 	for _, f := range c.notes {
 		f()
 	}

@@ -260,18 +260,25 @@ func (c *checker) settings(out *Source, s *syntax.Source, set *syntax.Defaults) 
 
 // relation fills in table, SQL or unpivot and asks for the columns.
 func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
-	at, sqlFile, sqlText := s.Pos, "", ""
+	at := s.Pos
+	var sql *composed
 	switch {
+	case s.Table != nil && c.namesBroken(s.Table.Value):
+		return false, nil
+	case s.Table != nil && c.withNamed(s.Table.Value) != nil:
+		at = s.Table.Pos
+		sql = c.compose(sqlText{from: s.Table, sql: "SELECT * FROM " + c.withNamed(s.Table.Value).name})
+		out.Relation.SQL = sql.sql
 	case s.Table != nil:
 		out.Relation.Table, at = s.Table.Value, s.Table.Pos
 	case s.SQL != nil:
 		at = s.SQL.Pos
-		var ok bool
-		var err error
-		if sqlFile, sqlText, ok, err = c.query(s.SQL); !ok {
+		text, ok, err := c.query(s.SQL)
+		if !ok || c.namesBroken(text.sql) {
 			return false, err
 		}
-		out.Relation.SQL = sqlText
+		sql = c.compose(text)
+		out.Relation.SQL = sql.sql
 	default:
 		if !c.unpivot(out, s) {
 			return false, nil
@@ -280,7 +287,7 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 	columns, err := c.env.Warehouse.Columns(c.ctx, out.Relation)
 	var bad *source.SQLError
 	if errors.As(err, &bad) {
-		c.relationError(out, s, at, sqlFile, sqlText, bad)
+		c.relationError(out, at, s.Table, sql, bad)
 		return false, nil
 	}
 	if err != nil {
@@ -290,37 +297,22 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 	return true, nil
 }
 
-// query reads the SQL of a source, written in place or in a file of its own.
-func (c *checker) query(t *syntax.Text) (file, text string, ok bool, err error) {
-	text = t.Value
-	if strings.HasSuffix(text, ".sql") && !strings.ContainsAny(text, " \n\t") {
-		file, text, err = c.sqlFile(text)
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
-			c.diags.Errorf(t.Pos, "unknown-file", "file %q is not in the mapping set", t.Value)
-			return "", "", false, nil
-		case err != nil:
-			return "", "", false, err
-		}
-	}
-	return file, strings.TrimSuffix(strings.TrimRight(text, " \t\r\n"), ";"), true, nil
-}
-
 // removed resolves the source of the keys of rows that are gone (rule 30).
 func (c *checker) removed(out *Source, s *syntax.Source) (bool, error) {
 	if out.Parent != nil {
 		c.diags.Errorf(s.Removed.Pos, "removed-of-child", "source %q has a parent; removed belongs to a source with a key of its own", out.Name)
 		return false, nil
 	}
-	file, text, ok, err := c.query(s.Removed)
-	if !ok {
+	text, ok, err := c.query(s.Removed)
+	if !ok || c.namesBroken(text.sql) {
 		return false, err
 	}
-	gone := &Source{Name: out.Name, Pos: s.Removed.Pos, Relation: &source.Relation{Name: out.Name, SQL: text}, Zone: out.Zone}
+	sql := c.compose(text)
+	gone := &Source{Name: out.Name, Pos: s.Removed.Pos, Relation: &source.Relation{Name: out.Name, SQL: sql.sql}, Zone: out.Zone}
 	columns, err := c.env.Warehouse.Columns(c.ctx, gone.Relation)
 	var bad *source.SQLError
 	if errors.As(err, &bad) {
-		c.relationError(gone, &syntax.Source{SQL: s.Removed}, s.Removed.Pos, file, text, bad)
+		c.relationError(gone, s.Removed.Pos, nil, sql, bad)
 		return false, nil
 	}
 	if err != nil {
@@ -402,35 +394,34 @@ func (c *checker) sqlFile(name string) (string, string, error) {
 	return "", "", fs.ErrNotExist
 }
 
-func (c *checker) relationError(out *Source, s *syntax.Source, at diag.Pos, file, text string, bad *source.SQLError) {
-	if s.Table != nil && (bad.Code == "unknown-table" || bad.Code == "other") {
-		d := c.diags.Errorf(at, "unknown-table", "table %q is not in the warehouse", s.Table.Value)
+// relationError reports why a relation did not prepare. table is the name it
+// was looked up by, sql its text; one of them at least is nil.
+func (c *checker) relationError(out *Source, at diag.Pos, table *syntax.Text, sql *composed, bad *source.SQLError) {
+	if sql == nil && table != nil && (bad.Code == "unknown-table" || bad.Code == "other") {
+		d := c.diags.Errorf(at, "unknown-table", "table %q is not in the warehouse", table.Value)
 		if catalog, err := c.env.Warehouse.Catalog(c.ctx); err == nil {
 			var all []string
 			for _, t := range catalog.Tables {
 				all = append(all, t.Name)
 			}
-			_ = d.WithHint("%s", diag.DidYouMean(s.Table.Value, all))
+			for _, q := range c.withQueries {
+				all = append(all, q.name)
+			}
+			_ = d.WithHint("%s", diag.DidYouMean(table.Value, all))
 		}
 		return
 	}
-	code := cmp.Or(bad.Code, "other")
-	if !strings.Contains(code, "-") {
-		code = "sql-" + code
-	}
-	message := fmt.Sprintf("source %q: %s", out.Name, bad.Message)
-	if bad.Offset < 0 || s.SQL == nil {
-		c.diags.Errorf(at, code, "%s", message)
+	if bad.Offset < 0 || sql == nil {
+		code := cmp.Or(bad.Code, "other")
+		if !strings.Contains(code, "-") {
+			code = "sql-" + code
+		}
+		c.diags.Errorf(at, code, "source %q: %s", out.Name, bad.Message)
 		return
 	}
-	if file == "" {
-		c.diags.Errorf(s.SQL.At(bad.Offset), code, "%s", message)
-		return
-	}
-	before := text[:min(bad.Offset, len(text))]
-	line := 1 + strings.Count(before, "\n")
-	column := 1 + len([]rune(before[strings.LastIndexByte(before, '\n')+1:]))
-	c.diags.Errorf(diag.Pos{File: file, Line: line, Column: column}, code, "%s", message).WithRelated(at, "used at")
+	text, offset := sql.at(bad.Offset)
+	c.blame(text)
+	c.sqlFault("source", out.Name, at, text, offset, bad)
 }
 
 func (c *checker) unpivot(out *Source, s *syntax.Source) bool {

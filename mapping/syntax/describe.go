@@ -59,15 +59,23 @@ func Describe() []Block {
 		{
 			Name: "sources", Title: "sources.yaml", Doc: "One file a set: where rows come from, how codes translate, and the settings that hold for all sources.",
 			Keys: append(append([]Key(nil), settings...),
+				Key{Name: "with", Form: Named, Block: "query", Doc: "Queries by name, which the SQL of sources reads like tables: what several share, and where layouts of a warehouse differ.", Rules: []int{38}},
 				Key{Name: "sources", Form: Named, Block: "source", Required: true, Doc: "Sources by name: lower-case letters, digits and `_`.", Rules: []int{3, 4}},
 				Key{Name: "maps", Form: Named, Block: "map", Doc: "Code maps by name.", Rules: []int{19}},
 				Key{Name: "systems", Form: TextPairs, Doc: "Names for the canonical URLs of code systems, beside those that are built in.", Rules: []int{15}, Example: `{plancodes: "https://payer.example/codes"}`},
 			),
 		},
 		{
+			Name: "query", Title: "A query of with", Doc: "A SELECT that stands under its name before the SQL of each source that names it, as in SQL's own WITH. A query sees those above it.",
+			Keys: []Key{
+				{Name: "has", Form: TextPairs, Doc: "What the warehouse may have, a table or a column of one, and the SQL to take then; the first that it has counts.", Rules: []int{38}, Example: "{claims.eligibility.person_id: eligibility.person.sql}"},
+				{Name: "sql", Form: AText, Doc: "The SQL, or a file with it; beside `has`, where the warehouse has none of that.", Rules: []int{4, 38}, Example: "eligibility.sql"},
+			},
+		},
+		{
 			Name: "source", Title: "A source", Doc: "One relation of the warehouse: exactly one of `table`, `sql` and `unpivot`.",
 			Keys: append([]Key{
-				{Name: "table", Form: AText, Doc: "A table or view, with its schema where that is not on the search path.", Example: "medical_claim"},
+				{Name: "table", Form: AText, Doc: "A table or view, with its schema where that is not on the search path; or a query of `with`.", Example: "medical_claim"},
 				{Name: "sql", Form: AText, Doc: "A file of the set that holds one SELECT, or the SELECT itself. `claim.postgres.sql` beside `claim.sql` stands for it on that engine.", Rules: []int{4}, Example: "claim.sql"},
 				{Name: "unpivot", Form: AText, Doc: "A source whose numbered columns become rows; it is the parent, too.", Rules: []int{7}, Example: "claim"},
 				{Name: "n", Form: AText, Doc: "The numbers of an unpivot, as they are written in the column names.", Rules: []int{7}, Example: "1..25"},

@@ -6,6 +6,7 @@ import "remit/mapping/diag"
 type Sources struct {
 	Pos      diag.Pos
 	Defaults Defaults
+	With     []*Query
 	Sources  []*Source
 	Maps     []*Map
 	Systems  []*System
@@ -23,6 +24,17 @@ type Defaults struct {
 type Empty struct {
 	Pos        diag.Pos
 	Text, Date []*Text
+}
+
+// Query is a named query that the SQL of sources may read (rule 38).
+type Query struct {
+	Pos  diag.Pos
+	Name *Text
+	// Has pairs what the warehouse may have with the SQL to take then.
+	Has []*Pair
+	SQL *Text
+	// Broken says that a key was refused.
+	Broken bool
 }
 
 // Source is one relation of the warehouse.

@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	sourcesKeys  = []string{"currency", "timezone", "dates", "money", "empty", "trim", "sources", "maps", "systems"}
+	sourcesKeys  = []string{"currency", "timezone", "dates", "money", "empty", "trim", "with", "sources", "maps", "systems"}
+	queryKeys    = []string{"has", "sql"}
 	sourceKeys   = []string{"table", "sql", "unpivot", "n", "columns", "where", "parent", "key", "order", "header", "patient", "updated", "removed", "unique", "currency", "timezone", "dates", "money", "empty", "trim"}
 	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set", "views"}
 	viewKeys     = []string{"profile", "drop"}
@@ -33,6 +34,12 @@ func ParseSources(name string, data []byte, diags *diag.List) *Sources {
 	out := &Sources{Pos: w.pos(top)}
 	w.pairs(top, "the keys of sources.yaml", func(k, v *yaml.Node) {
 		switch k.Value {
+		case "with":
+			w.pairs(v, "queries by name", func(k, v *yaml.Node) {
+				if q := w.query(k, v); q != nil {
+					out.With = append(out.With, q)
+				}
+			})
 		case "sources":
 			w.pairs(v, "sources by name", func(k, v *yaml.Node) {
 				if s := w.source(k, v); s != nil {
@@ -90,6 +97,29 @@ func (w *walker) defaults(d *Defaults, k, v *yaml.Node) bool {
 		return false
 	}
 	return true
+}
+
+func (w *walker) query(name, n *yaml.Node) *Query {
+	q := &Query{Pos: w.pos(name), Name: w.text(name)}
+	ok := w.pairs(n, "the keys of a query", func(k, v *yaml.Node) {
+		switch k.Value {
+		case "has":
+			w.pairs(v, "SQL by table or column", func(k, v *yaml.Node) {
+				if t := w.scalar(v, "a file name or SQL"); t != nil {
+					q.Has = append(q.Has, &Pair{Key: w.text(k), Value: t})
+				}
+			})
+		case "sql":
+			q.SQL = w.scalar(v, "a file name or SQL")
+		default:
+			w.unknown(k, "a query", queryKeys)
+			q.Broken = true
+		}
+	})
+	if !ok {
+		return nil
+	}
+	return q
 }
 
 func (w *walker) source(name, n *yaml.Node) *Source {

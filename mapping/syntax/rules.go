@@ -47,6 +47,7 @@ func Rules() []Rule {
 		{35, "**Runtime SQL errors** stop the pass; the program re-runs the chunk expression by expression to name the YAML column (Postgres gives no position at run time). Casts of dirty text belong to rule 25, not to SQL."},
 		{36, "**assumed: VALUE** marks a literal that stands for data the warehouse lacks. Like `absent` it makes content and is counted per path in every run's report; `--no-assumptions` turns it off, so that what needs one is withheld."},
 		{37, "**Sessions** are pinned. Postgres: timezone UTC, datestyle ISO, extra_float_digits 1, read only, search_path declared. DuckDB: TimeZone UTC, integer_division, errors_as_json, default_null_order NULLS_LAST_ON_ASC_FIRST_ON_DESC, default_collation empty, compat macros in temp."},
+		{38, "**with:** names queries that the SQL of sources (and `removed`) reads like tables; Remit sets those that a text names before it, as `WITH name AS NOT MATERIALIZED (...)`, in the order in which they are declared, each seeing those above it. `table: name` takes a query, too. `has: {TABLE or TABLE.COLUMN: SQL}` chooses by the catalogue when the set is loaded: the first that the warehouse has, else `sql`, else error [no-fitting-query]. So one set serves several layouts of a warehouse: the query brings each to the same columns, and nothing else is written twice. A query that no source reads: warning [unused-query]."},
 	}
 }
 
