@@ -326,7 +326,16 @@ func shared(t *testing.T, address string) {
 
 func urgency(t *testing.T, address string) {
 	got := make(chan string, 10)
-	q := open(t, address, "a", handlers{jobs.Chunk: func(_ context.Context, j jobs.Job) error { got <- j.Export; return nil }})
+	q, err := jobs.Open(t.Context(), jobs.Options{Address: address, Node: "a", Workers: 1, Poll: 10 * time.Millisecond,
+		Handlers: handlers{jobs.Chunk: func(_ context.Context, j jobs.Job) error { got <- j.Export; return nil }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	for _, in := range []struct {
 		u      jobs.Urgency
 		export string
@@ -340,7 +349,6 @@ func urgency(t *testing.T, address string) {
 	for range 6 {
 		order = append(order, receive(t, got))
 	}
-	// Two run at once, so neighbours may change places.
 	if diff := cmp.Diff([]string{"small", "small", "medium", "medium", "large", "large"}, order); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
