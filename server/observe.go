@@ -70,9 +70,13 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if status == 0 {
 				status = http.StatusOK
 			}
+			took := s.now().Sub(began)
+			if s.options.Observe != nil {
+				s.options.Observe(route, knownMethod(r.Method), status, took)
+			}
 			s.options.Log.InfoContext(r.Context(), "request", slog.String("request_id", v.id),
 				slog.String("method", knownMethod(r.Method)), slog.String("route", route), slog.Int("status", status),
-				slog.Int("bytes", ww.BytesWritten()), slog.Int64("elapsed_ms", s.now().Sub(began).Milliseconds()),
+				slog.Int("bytes", ww.BytesWritten()), slog.Int64("elapsed_ms", took.Milliseconds()),
 				slog.String("client_id", v.clientID))
 		}()
 		next.ServeHTTP(ww, r)

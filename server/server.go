@@ -82,6 +82,9 @@ type Options struct {
 	// Audit appends to the audit trail what clients do with exports: kick-off,
 	// download and delete, and attempts at another client's. Nil keeps none.
 	Audit func(context.Context, control.Event) error
+	// Observe is told of every request answered, by route pattern; nil tells
+	// nobody. It must not block.
+	Observe func(route, method string, status int, took time.Duration)
 	// TLS, where not nil, makes Serve speak TLS 1.2 or newer (BE-010).
 	TLS *tls.Config
 	Log *slog.Logger

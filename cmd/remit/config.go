@@ -38,6 +38,8 @@ type config struct {
 	JWKSHost      []string `help:"Private host, address or range from which a client's JWKS URL may be fetched." placeholder:"HOST" name:"jwks-host" sep:"none"`
 	JWKSLoopback  bool     `help:"Allow JWKS URLs of plain HTTP on loopback." name:"jwks-loopback"`
 	LogLevel      string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
+	LogFormat     string   `help:"text or json." placeholder:"FORMAT"`
+	OpsAddr       string   `help:"Address of metrics, health, readiness and profiles; none where it is not given." placeholder:"HOST:PORT" name:"ops-addr"`
 }
 
 // setting ties one key of the file to its place in config.
@@ -72,6 +74,8 @@ func settings() []setting {
 		{key: "tls_key", help: "PEM file of its private key", text: func(c *config) *string { return &c.TLSKey }},
 		{key: "jwks_hosts", help: "private hosts from which clients' JWKS URLs may be fetched", list: func(c *config) *[]string { return &c.JWKSHost }},
 		{key: "jwks_loopback", help: "allow JWKS URLs of plain HTTP on loopback", flag: func(c *config) *bool { return &c.JWKSLoopback }},
+		{key: "log_format", help: "text or json", text: func(c *config) *string { return &c.LogFormat }},
+		{key: "ops_addr", help: "address of metrics, health, readiness and profiles", text: func(c *config) *string { return &c.OpsAddr }},
 		{key: "log_level", help: "debug, info, warn or error", text: func(c *config) *string { return &c.LogLevel }},
 	}
 }
@@ -84,6 +88,7 @@ func (c *config) defaults() {
 	setDefault(&c.Store, "file:"+filepath.Join(c.Data, "files"))
 	setDefault(&c.Policy, "withhold")
 	setDefault(&c.LogLevel, "info")
+	setDefault(&c.LogFormat, "text")
 }
 
 func setDefault(s *string, value string) {
@@ -113,6 +118,8 @@ func (c *config) resolve(a *app) error {
 		return usagef("policy %q: use withhold or flag", c.Policy)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return usagef("a TLS certificate and its key go together: give both or none")
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return usagef("log format %q: use text or json", c.LogFormat)
 	case c.Workers < 0:
 		return usagef("workers %d: use a number above 0", c.Workers)
 	}

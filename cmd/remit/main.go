@@ -53,6 +53,9 @@ type cli struct {
 	Workbook workbookCmd `cmd:"" help:"Write a mapping set as a workbook, and take it back."`
 	Fhirpath fhirpathCmd `cmd:"" name:"fhirpath" help:"Evaluate a FHIRPath expression on a resource."`
 	Serve    serveCmd    `cmd:"" help:"Serve the Bulk Data API."`
+	Worker   workerCmd   `cmd:"" help:"Run chunks of the exports that servers over the same control store accept."`
+	Job      jobCmd      `cmd:"" help:"List, show, cancel and retry exports."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the control store's schema to this version, or tell where it stands."`
 	Pull     pullCmd     `cmd:"" help:"Download an export from a Bulk Data server."`
 	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
 	Config   configCmd   `cmd:"" help:"Print the effective configuration, secrets masked."`

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"remit/mapping"
 	"remit/mapping/program"
 	"remit/profiles"
@@ -24,6 +26,7 @@ import (
 	"remit/server/export"
 	"remit/server/files"
 	"remit/server/jobs"
+	"remit/server/ops"
 	"remit/sql/control"
 )
 
@@ -35,12 +38,16 @@ type node struct {
 	engine  *export.Engine
 	reader  *export.Reader
 	log     *slog.Logger
+	ops     *ops.Ops
 	// reloader holds the mapping set that the next job runs.
 	reloader *reloader
 }
 
 // stopWithin bounds how long a node waits for what is under way when it stops.
 const stopWithin = 20 * time.Second
+
+// drainFor is how long a stopping node lets its chunks go on.
+const drainFor = 10 * time.Second
 
 // openNode loads the mapping set, opens the stores and starts the engine.
 // Where the set has errors, the error prints its diagnostics.
@@ -87,10 +94,17 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if n.files, err = files.Open(ctx, c.Store); err != nil {
 		return nil, err
 	}
+	version := buildInfo().Version
+	n.ops, err = ops.New(ops.Options{Store: n.control, Ready: n.ready, Version: version, Clock: a.now, Log: log})
+	if err != nil {
+		return nil, err
+	}
 	n.engine, err = export.New(ctx, export.Options{
 		Program:   n.reloader.Program,
 		Warehouse: n.loaded.warehouse, Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
+		Version: version, Drain: drainFor,
+		Observe: func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
 	})
 	if err != nil {
 		return nil, err
@@ -136,6 +150,35 @@ func (n *node) Close() error {
 		errs = append(errs, n.loaded.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// ready says whether the warehouse answers.
+func (n *node) ready(ctx context.Context) error {
+	if _, err := n.loaded.warehouse.Catalog(ctx); err != nil {
+		return fmt.Errorf("warehouse: %w", err)
+	}
+	return nil
+}
+
+// watched runs work and beside it, where an address is given, the listener of
+// metrics and health. It returns when work does.
+func (n *node) watched(ctx context.Context, addr string, work func(context.Context) error) error {
+	if addr == "" {
+		return work(ctx)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	n.log.InfoContext(ctx, "operations listener open", "addr", l.Addr().String())
+	group, inner := errgroup.WithContext(ctx)
+	ops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return n.ops.Serve(ops, l) })
+	group.Go(func() error {
+		defer stop() // last, so that a draining process is still seen
+		return work(inner)
+	})
+	return group.Wait()
 }
 
 // makeFolder makes the folder of a file: store; other stores have none.
@@ -199,7 +242,7 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 		Reads: n.reader, Search: parameters,
 		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType,
 		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
-		Audit: n.control.AddEvent, TLS: secure, Log: n.log, Clock: a.now,
+		Audit: n.control.AddEvent, Observe: n.ops.Request, TLS: secure, Log: n.log, Clock: a.now,
 	})
 }
 
@@ -256,5 +299,9 @@ func (c *config) logger(w io.Writer) *slog.Logger {
 	if err != nil {
 		level = slog.LevelInfo // resolve has refused it already
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
 }

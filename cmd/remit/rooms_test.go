@@ -50,6 +50,7 @@ var rooms = map[string][]string{
 	"server/files/filestest": {"server/files"},
 	"server/jobs":            {},
 	"server/jobs/jobstest":   {"server/jobs"},
+	"server/ops":             {"sql/control"}, // metrics and health of a process, with or without the API
 	"server/auth":            {"sql/control"},
 	"server/client":          {},
 	"server/export":          {"server/jobs", "server/files", "sql/control", "sql/source", "mapping/diag", "mapping/program", "profiles", "profiles/r4", "profiles/search"},
@@ -74,7 +75,7 @@ var owners = map[string][]string{
 	"github.com/alecthomas/kong":           {"cmd/remit"},
 	"github.com/vbauerster/mpb/":           {"cmd/remit"},
 	"github.com/cockroachdb/apd/":          {"profiles/fhirpath"},
-	"github.com/prometheus/client_golang/": {"server"},
+	"github.com/prometheus/client_golang/": {"server/ops"},
 }
 
 // Every real import of the tree is held against the plan, tests included only

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve":  scriptServe,
+			"work":   scriptWork,
 			"keygen": scriptKeygen,
 			"http":   scriptHTTP,
 			"poll":   scriptPoll,
@@ -70,23 +71,38 @@ func TestScripts(t *testing.T) {
 //
 //	serve --warehouse duckdb:$FIXTURES/tuva --mappings tuva --data data
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
+	line := scriptRun(ts, neg, "serve", append([]string{"--addr", "127.0.0.1:0"}, args...))
+	ts.Setenv("BASE", strings.TrimPrefix(line, "serving "))
+}
+
+// scriptWork starts `remit worker` in the same way.
+func scriptWork(ts *testscript.TestScript, neg bool, args []string) {
+	scriptRun(ts, neg, "worker", args)
+}
+
+// scriptRun starts a verb that runs until it is stopped, with its log in
+// VERB.log, and returns the first line that it prints.
+func scriptRun(ts *testscript.TestScript, neg bool, verb string, args []string) string {
 	if neg {
-		ts.Fatalf("serve cannot be negated; use: ! exec remit serve ...")
+		ts.Fatalf("%s cannot be negated; use: ! exec remit %s ...", verb, verb)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
-	log, err := os.Create(ts.MkAbs("serve.log"))
+	log, err := os.Create(ts.MkAbs(verb + ".log"))
 	ts.Check(err)
 	// The script's own folder is where relative paths lead.
 	for i, a := range args {
 		if a == "--data" || a == "--config" {
 			args[i+1] = ts.MkAbs(args[i+1])
 		}
+		if a == "--store" {
+			args[i+1] = "file:" + ts.MkAbs(strings.TrimPrefix(args[i+1], "file:"))
+		}
 	}
 	a := &app{stdin: strings.NewReader(""), stdout: w, stderr: log, getenv: ts.Getenv, now: time.Now}
 	done := make(chan int, 1)
 	go func() {
-		code := a.run(ctx, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...))
+		code := a.run(ctx, append([]string{verb}, args...))
 		_ = w.Close()
 		done <- code
 	}()
@@ -95,15 +111,15 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 		code := <-done
 		_ = log.Close()
 		if code != exitFine {
-			ts.Logf("serve ended with %d", code)
+			ts.Logf("%s ended with %d", verb, code)
 		}
 	})
 	line, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
-		ts.Fatalf("serve did not come up:\n%s", ts.ReadFile("serve.log"))
+		ts.Fatalf("%s did not come up:\n%s", verb, ts.ReadFile(verb+".log"))
 	}
 	go func() { _, _ = io.Copy(io.Discard, r) }()
-	ts.Setenv("BASE", strings.TrimPrefix(strings.TrimSpace(line), "serving "))
+	return strings.TrimSpace(line)
 }
 
 // scriptKeygen makes a key pair: NAME.json and NAME-jwks.json.

@@ -15,7 +15,8 @@ import (
 
 type serveCmd struct {
 	config
-	Watch time.Duration `help:"Look at the mapping set's files this often, and reload it between jobs where they changed; 0 is never." placeholder:"INTERVAL"`
+	NoWorkers bool          `help:"Accept and finish exports, and leave their chunks to remit worker; needs a PostgreSQL warehouse and control store."`
+	Watch     time.Duration `help:"Look at the mapping set's files this often, and reload it between jobs where they changed; 0 is never." placeholder:"INTERVAL"`
 }
 
 // Help shows a worked line.
@@ -34,6 +35,12 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer l.Close()
+	if c.NoWorkers {
+		if err := c.shared(); err != nil {
+			return err
+		}
+		c.Workers = -1
+	}
 	n, err := openNode(ctx, a, &c.config, log)
 	if err != nil {
 		return err
@@ -42,7 +49,6 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	fmt.Fprintf(a.stdout, "serving %s\n", face.Base())
 	var watching sync.WaitGroup
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
@@ -51,7 +57,10 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		defer ticker.Stop()
 		watching.Go(func() { n.reloader.Watch(watch, ticker.C) })
 	}
-	err = serveUntil(ctx, face, l)
+	err = n.watched(ctx, c.OpsAddr, func(ctx context.Context) error {
+		fmt.Fprintf(a.stdout, "serving %s\n", face.Base())
+		return serveUntil(ctx, face, l)
+	})
 	stop()
 	watching.Wait()
 	return errors.Join(err, n.Close())

@@ -74,6 +74,7 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 	err = e.runChunk(inner, x, s, j.Chunk)
 	if err != nil && inner.Err() == nil {
 		s.fault()
+		e.Observe(ChunkEnd{Failed: true})
 	}
 	return e.settle(ctx, x, j, "chunk", err)
 }
@@ -146,6 +147,7 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 		return because(ctx, err)
 	}
 	kept = true
+	e.Observe(ChunkEnd{Took: e.Clock().Sub(began), Rows: report.Rows, Bytes: r.set.Bytes(), Exported: report.Exported, Withheld: report.Withheld})
 	e.Log.InfoContext(ctx, "chunk done", "job_id", x.ID, "chunk", n, "attempt", attempt, "rows", report.Rows, "resources", exported,
 		"withheld", total(report.Withheld), "bytes", r.set.Bytes(), "elapsed_ms", e.Clock().Sub(began).Milliseconds())
 	if left > 0 {

@@ -93,8 +93,20 @@ type Options struct {
 	Attempts int
 	Backoff  time.Duration
 	Poll     time.Duration
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// Observe is told of every attempt at a chunk that this node ends; nil tells
+	// nobody. It must not block.
+	Observe func(ChunkEnd)
+	Clock   func() time.Time
+	Log     *slog.Logger
+}
+
+// ChunkEnd is the end of an attempt at a chunk, as Options.Observe hears of it.
+// A failed one has no figures.
+type ChunkEnd struct {
+	Failed             bool
+	Took               time.Duration
+	Rows, Bytes        int64            // read; written, before compression
+	Exported, Withheld map[string]int64 // resources by type
 }
 
 // Causes of a cancelled chunk, beside jobs.ErrStopping.
@@ -175,6 +187,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if o.Lease <= 0 {
 		o.Lease = 15 * time.Second
+	}
+	if o.Observe == nil {
+		o.Observe = func(ChunkEnd) {}
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -174,6 +174,15 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	return q, nil
 }
 
+// Migrate brings the queue's tables at address up to date, and nothing else.
+func Migrate(ctx context.Context, address string) error {
+	q, err := Open(ctx, Options{Address: address, Node: "migrate"})
+	if err != nil {
+		return err
+	}
+	return q.Close()
+}
+
 func (q *Queue) openSQLite(ctx context.Context, path string, o Options) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

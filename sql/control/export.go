@@ -126,6 +126,43 @@ func (s *Store) ExportsOf(ctx context.Context, clientID string) ([]*Export, erro
 	return s.exports(ctx, "export-by-client", clientID)
 }
 
+// CountExports counts the exports in each state.
+func (s *Store) CountExports(ctx context.Context) (map[State]int, error) {
+	var rows []struct {
+		State State `db:"state"`
+		N     int   `db:"n"`
+	}
+	if err := s.list(ctx, &rows, "export-count"); err != nil {
+		return nil, err
+	}
+	counts := make(map[State]int, len(rows))
+	for _, r := range rows {
+		counts[r.State] = r.N
+	}
+	return counts, nil
+}
+
+// RecentExports lists the last limit exports in whatever state, newest first.
+func (s *Store) RecentExports(ctx context.Context, limit int) ([]*Export, error) {
+	return s.exports(ctx, "export-recent", limit)
+}
+
+// RetryExport lets a failed export begin anew under the same id: any node may
+// claim it. Error: ErrConflict where it is not failed.
+func (s *Store) RetryExport(ctx context.Context, id string) error {
+	return s.inTx(ctx, "retry export", func(tx *sqlx.Tx) error {
+		if err := s.cas(ctx, tx, "export-retry", id); err != nil {
+			return err
+		}
+		for _, name := range []string{"file-drop", "chunk-drop"} {
+			if _, err := s.exec(ctx, tx, name, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // ActiveCount is how many exports of a client are not finished.
 func (s *Store) ActiveCount(ctx context.Context, clientID string) (int, error) {
 	var n int

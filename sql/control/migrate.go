@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,44 @@ const migrationLock = 0x72656d6974 // "remit"
 
 // ErrNewer says that the store was written by a newer version of this program.
 var ErrNewer = errors.New("control store has a newer schema than this program knows")
+
+// Version tells at which version the schema of the store at address stands, 0
+// where there is none yet, and the newest that this program knows. It changes
+// nothing and makes no file.
+func Version(ctx context.Context, address string) (have, newest int, err error) {
+	steps, err := migrations()
+	if err != nil {
+		return 0, 0, err
+	}
+	newest = steps[len(steps)-1].version
+	if file, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return 0, newest, nil
+		}
+	}
+	s, err := connect(ctx, address)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.Close()
+	query := "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'"
+	if s.postgres {
+		query = "SELECT count(*) FROM pg_catalog.pg_class WHERE oid = to_regclass('schema_version')"
+	}
+	var tables int
+	if err := s.db.GetContext(ctx, &tables, query); err != nil {
+		return 0, 0, fmt.Errorf("look for schema version: %w", err)
+	}
+	if tables > 0 {
+		if err := s.db.GetContext(ctx, &have, "SELECT coalesce(max(version), 0) FROM schema_version"); err != nil {
+			return 0, 0, fmt.Errorf("read schema version: %w", err)
+		}
+	}
+	if have > newest {
+		return have, newest, fmt.Errorf("schema %d, known %d: %w", have, newest, ErrNewer)
+	}
+	return have, newest, nil
+}
 
 // Migrate brings the schema to version, up or down; version < 0 means the
 // newest. It is safe beside other processes that do the same. Error: ErrNewer.

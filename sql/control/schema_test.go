@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -65,6 +66,42 @@ func migrateAndPrepare(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	if err := s.Migrate(t.Context(), -1); !errors.Is(err, ErrNewer) {
+		t.Errorf("a newer schema gives %v, want ErrNewer", err)
+	}
+}
+
+// Version looks without touching.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "c.db")
+		version(t, "sqlite:"+file, func() {
+			if _, err := os.Stat(file); err == nil {
+				t.Error("looking made the file")
+			}
+		})
+	})
+	t.Run("Postgres", func(t *testing.T) { version(t, postgrestest.DSN(t), func() {}) })
+}
+
+func version(t *testing.T, address string, untouched func()) {
+	have, newest, err := Version(t.Context(), address)
+	if err != nil || have != 0 || newest < 3 {
+		t.Fatalf("before: %d of %d, %v", have, newest, err)
+	}
+	untouched()
+	s, err := Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if have, _, err = Version(t.Context(), address); err != nil || have != newest {
+		t.Fatalf("after: %d of %d, %v", have, newest, err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), "INSERT INTO schema_version (version) VALUES (9999)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Version(t.Context(), address); !errors.Is(err, ErrNewer) {
 		t.Errorf("a newer schema gives %v, want ErrNewer", err)
 	}
 }

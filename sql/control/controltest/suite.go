@@ -30,6 +30,7 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("ExportLife", func(t *testing.T) { exportLife(t, open(t, address(t))) })
 	t.Run("CompareAndSet", func(t *testing.T) { compareAndSet(t, open(t, address(t))) })
 	t.Run("Ownership", func(t *testing.T) { ownership(t, open(t, address(t))) })
+	t.Run("Retry", func(t *testing.T) { retry(t, open(t, address(t))) })
 	t.Run("Nodes", func(t *testing.T) { nodes(t, open(t, address(t))) })
 	t.Run("Expiry", func(t *testing.T) { expiry(t, open(t, address(t))) })
 	t.Run("TwoProcesses", func(t *testing.T) { twoProcesses(t, address(t)) })
@@ -459,4 +460,33 @@ func nodes(t *testing.T, s *control.Store) {
 	got, err = s.Nodes(ctx)
 	must(t, err)
 	same(t, 0, len(got))
+}
+
+// A failed export can begin anew; what it had is gone.
+func retry(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	x := add(t, s, "x")
+	plan(t, s, x, 2)
+	want(t, "retrying a running export", s.RetryExport(ctx, "x"), control.ErrConflict)
+	must(t, s.FailExport(ctx, "x", x.Epoch, []byte(`{"f":1}`), nil, now, now))
+	counts, err := s.CountExports(ctx)
+	must(t, err)
+	same(t, map[control.State]int{control.Failed: 1}, counts)
+	must(t, s.RetryExport(ctx, "x"))
+	want(t, "retrying twice", s.RetryExport(ctx, "x"), control.ErrConflict)
+	chunks, err := s.Chunks(ctx, "x")
+	must(t, err)
+	same(t, 0, len(chunks))
+	claimed, err := s.Claim(ctx, "n2", now, time.Time{})
+	must(t, err)
+	if len(claimed) != 1 || claimed[0].State != control.Accepted || claimed[0].Generation != 0 || len(claimed[0].Failure) != 0 {
+		t.Fatalf("claimed %+v", claimed)
+	}
+	add(t, s, "y")
+	recent, err := s.RecentExports(ctx, 5)
+	must(t, err)
+	same(t, 2, len(recent))
+	recent, err = s.RecentExports(ctx, 1)
+	must(t, err)
+	same(t, 1, len(recent))
 }

@@ -21,6 +21,19 @@ FROM exports WHERE client_id = ? AND state <> 'deleted' ORDER BY created, id;
 -- name: export-active-count
 SELECT count(*) FROM exports WHERE client_id = ? AND state IN ('accepted', 'running');
 
+-- name: export-count
+SELECT state, count(*) AS n FROM exports GROUP BY state;
+
+-- name: export-recent
+SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
+       percent, resources, report, failure, created, started, finished, expires, snapshot
+FROM exports ORDER BY created DESC, id LIMIT ?;
+
+-- name: export-retry
+UPDATE exports SET state = 'accepted', owner = '', generation = 0, snapshot = '', failure = '', report = '', percent = 0,
+                   chunks_total = 0, chunks_done = 0, resources = 0, finished = 0, expires = 0
+WHERE id = ? AND state = 'failed';
+
 -- name: export-beat
 UPDATE exports SET seen = ? WHERE owner = ? AND state IN ('accepted', 'running');
 
