@@ -11,11 +11,13 @@ import (
 	"strings"
 
 	"remit/fixtures"
+	"remit/mapping/diag"
 	"remit/server/auth"
 	"remit/server/client"
 )
 
 type demoCmd struct {
+	Set      string `help:"Shipped set to run, with its own sample of claims." placeholder:"NAME" default:"tuva"`
 	Out      string `help:"Folder to write to." placeholder:"DIR" default:"remit-demo"`
 	Addr     string `help:"Address to listen on; port 0 takes a free one." placeholder:"HOST:PORT" default:"127.0.0.1:0"`
 	Once     bool   `help:"End after the table instead of serving on."`
@@ -23,7 +25,29 @@ type demoCmd struct {
 }
 
 // Help shows a worked line.
-func (demoCmd) Help() string { return "Example: remit demo --once" }
+func (demoCmd) Help() string {
+	text := "Serves a sample of claims that ships with Remit, and fetches them as a client would. The samples, by the name for --set:\n\n"
+	for _, f := range fixtures.All() {
+		text += fmt.Sprintf("  %-12s %s\n", f.Name, f.About)
+	}
+	return text + "\nExample: remit demo --once"
+}
+
+// sample finds the claims to serve.
+func (c *demoCmd) sample() (fixtures.Fixture, error) {
+	var names []string
+	for _, f := range fixtures.All() {
+		if f.Name == c.Set {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	hint := diag.DidYouMean(c.Set, names)
+	if hint == "" {
+		hint = "those that do: " + strings.Join(names, ", ")
+	}
+	return fixtures.Fixture{}, usagef("--set %q: no sample of claims has this name; %s", c.Set, hint)
+}
 
 // demoMark is the file that tells a folder of an earlier demo, which may be
 // replaced, from any other, which may not.
@@ -31,15 +55,19 @@ const demoMark = ".remit-demo"
 
 // Run serves the shipped claims and fetches them as a client would.
 func (c *demoCmd) Run(ctx context.Context, a *app) (err error) {
+	sample, err := c.sample()
+	if err != nil {
+		return err
+	}
 	if err := prepareDemo(c.Out); err != nil {
 		return err
 	}
 	warehouse := filepath.Join(c.Out, "warehouse")
-	if err := os.CopyFS(warehouse, fixtures.Tuva()); err != nil {
+	if err := os.CopyFS(warehouse, sample.Files); err != nil {
 		return fmt.Errorf("unpack claims: %w", err)
 	}
 	cfg := config{
-		Warehouse: "duckdb:" + warehouse, Mappings: "tuva", Addr: c.Addr,
+		Warehouse: "duckdb:" + warehouse, Mappings: sample.Set, Addr: c.Addr,
 		Data: filepath.Join(c.Out, "server"), LogLevel: c.LogLevel,
 	}
 	if err := cfg.resolve(a); err != nil {
@@ -50,7 +78,7 @@ func (c *demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer l.Close()
-	fmt.Fprintf(a.stdout, "mapping set tuva on %s\n", cfg.Warehouse)
+	fmt.Fprintf(a.stdout, "mapping set %s on %s: %s\n", sample.Set, cfg.Warehouse, sample.About)
 	n, err := openNode(ctx, a, &cfg, cfg.logger(a.stderr))
 	if err != nil {
 		return err
