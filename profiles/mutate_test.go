@@ -1,6 +1,8 @@
 package profiles
 
 import (
+	"maps"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +23,11 @@ func TestMutations(t *testing.T) {
 			continue
 		}
 		m.file(e.name, e.raw)
+	}
+	reached, all := m.others(examples(t))
+	t.Logf("%d of %d bundled profiles on resources are met by an example and were broken", reached, all)
+	if !testing.Short() && reached < 10 {
+		t.Errorf("only %d profiles broken", reached)
 	}
 	for _, kind := range []string{"cardinality-min", "cardinality-max", "fixed-or-pattern", "binding", "reference-target", "primitive-form", "type", "empty", "slice-min", "slice-max"} {
 		if m.tried[kind] < 5 {
@@ -74,6 +81,57 @@ func (m *mutator) file(name string, raw []byte) {
 		}
 		m.walk(p.Root(), r4.Root, 0)
 	}
+}
+
+// others breaks the profiles that no example declares, in the first example that
+// meets them. It gives how many of all profiles on resources were broken, and how
+// many there are.
+func (m *mutator) others(list []example) (reached, all int) {
+	byType := map[string][]example{}
+	for _, e := range list {
+		if exceptions[e.name] == nil {
+			kind, _, _ := strings.Cut(path.Base(e.name), "-")
+			byType[kind] = append(byType[kind], e)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.set.byURL)) {
+		if !strings.HasPrefix(name, "StructureDefinition ") {
+			continue
+		}
+		for _, d := range m.set.byURL[name] {
+			if d.entry.Derivation != "constraint" || d.entry.Kind != "resource" {
+				continue
+			}
+			all++
+			p, err := m.set.load(d)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			if m.validators[p] != nil || testing.Short() {
+				reached++
+				continue
+			}
+			v, err := m.set.Validator(ValidatorOptions{Profiles: []string{p.Canonical()}, SkipNotes: true})
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			met := false
+			for _, e := range byType[p.Type] {
+				m.parser.Parse(e.raw, &m.whole)
+				if !slices.ContainsFunc(v.Validate(&m.whole, nil), func(f Finding) bool { return f.Severity == Error }) {
+					m.name, m.raw, m.v, met = e.name, e.raw, v, true
+					m.walk(p.Root(), r4.Root, 0)
+					break
+				}
+			}
+			if met {
+				reached++
+			} else {
+				m.t.Logf("no example meets %s", p.Canonical())
+			}
+		}
+	}
+	return reached, all
 }
 
 // try applies a change to a copy and looks for an error at path or below.

@@ -46,20 +46,71 @@ func (p *program) idle() bool {
 		len(p.invariants) == 0 && (p.kids == nil || p.kids.fill == nil && len(p.kids.groups) == 0)
 }
 
+// plain says that all the program demands is a primitive's form.
+func (p *program) plain() bool {
+	return p.base && !p.resource && p.typ != nil && p.typ.Kind() == r4.KindPrimitive && !p.settled && p.fixed == nil && p.pattern == nil &&
+		p.minValue == nil && p.maxValue == nil && p.maxLength == 0 && p.binding == nil && p.widest == nil && p.targets == nil &&
+		len(p.also) == 0 && len(p.anyOf) == 0 && len(p.invariants) == 0
+}
+
 // table is what a program demands of a node's children, in the order of R4's
 // elements. A type's base table is filled on first use, so that judging a
 // Patient does not compile all of R4.
 type table struct {
 	once   sync.Once
-	fill   func() []group
+	fill   func() []group // nil where groups are there from the start
 	groups []group
+
+	// Made with the first load: so that a walk costs what is there, not what
+	// could be.
+	byElement []int16 // r4.Element.Index to group, -1 for none
+	needed    []int   // groups that say something where the element is missing
 }
 
+// load gives the groups, ready for a walk. A table must be whole before it is
+// loaded.
 func (t *table) load() []group {
-	if t.fill != nil {
-		t.once.Do(func() { t.groups = t.fill() })
-	}
+	t.once.Do(func() {
+		if t.fill != nil {
+			t.groups = t.fill()
+		}
+		t.index()
+	})
 	return t.groups
+}
+
+func (t *table) index() {
+	last := -1
+	for i := range t.groups {
+		last = max(last, t.groups[i].hi)
+	}
+	t.byElement = make([]int16, last+1)
+	for i := range t.byElement {
+		t.byElement[i] = -1
+	}
+	for i := range t.groups {
+		g := &t.groups[i]
+		for e := g.lo; e <= g.hi; e++ {
+			if t.byElement[e] < 0 {
+				t.byElement[e] = int16(i)
+			}
+		}
+		if g.min > 0 || g.slicing != nil {
+			t.needed = append(t.needed, i)
+		}
+		g.plain = make([]bool, len(g.progs))
+		for k, p := range g.progs {
+			g.plain[k] = p != nil && p.plain()
+		}
+	}
+}
+
+// group finds the group of the element with an index; -1 if it has none.
+func (t *table) group(element int) int {
+	if element >= len(t.byElement) {
+		return -1
+	}
+	return int(t.byElement[element])
 }
 
 // group is what is demanded of the repetitions of one element, of all
@@ -70,6 +121,7 @@ type group struct {
 	min, max int
 	progs    []*program // by alternative; nil where nothing is demanded
 	barred   []bool     // by alternative; nil where all are allowed
+	plain    []bool     // by alternative, in a table that is loaded
 	slicing  *slicing
 }
 

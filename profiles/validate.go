@@ -360,7 +360,7 @@ func (s *state) node(n r4.Node, p *program) {
 		s.anyOf(n, p)
 	}
 	if p.kids != nil {
-		s.children(n, p.kids.load())
+		s.children(n, p.kids)
 	}
 	for i := range p.invariants {
 		s.invariant(n, &p.invariants[i])
@@ -523,27 +523,31 @@ func (s *state) anyOf(n r4.Node, p *program) {
 }
 
 // children judges the children of n group by group. Children stand in the order
-// of R4's elements, so one walk does.
-func (s *state) children(n r4.Node, groups []group) {
+// of R4's elements, and so do groups.
+func (s *state) children(n r4.Node, t *table) {
+	groups := t.load()
 	r := s.r
-	c := r.First(n)
-	at := -1
-	if c != r4.None {
-		at = r.ElementOf(c).Index()
-	}
-	for i := range groups {
-		g := &groups[i]
-		for c != r4.None && at < g.lo {
-			if c = r.Next(c); c != r4.None {
-				at = r.ElementOf(c).Index()
-			}
+	needed := t.needed
+	for c := r.First(n); c != r4.None; {
+		i := t.group(r.ElementOf(c).Index())
+		if i < 0 {
+			c = r.Next(c)
+			continue
 		}
+		for len(needed) > 0 && needed[0] < i {
+			s.missing(n, &groups[needed[0]])
+			needed = needed[1:]
+		}
+		if len(needed) > 0 && needed[0] == i {
+			needed = needed[1:]
+		}
+		g := &groups[i]
 		first, count := c, 0
-		for c != r4.None && at <= g.hi {
+		for at := r.ElementOf(c).Index(); at <= g.hi; at = r.ElementOf(c).Index() {
 			s.one(c, at-g.lo, g)
 			count++
-			if c = r.Next(c); c != r4.None {
-				at = r.ElementOf(c).Index()
+			if c = r.Next(c); c == r4.None {
+				break
 			}
 		}
 		if count < g.min {
@@ -554,6 +558,19 @@ func (s *state) children(n r4.Node, groups []group) {
 		if g.slicing != nil {
 			s.slices(n, first, count, g.lo, g.slicing)
 		}
+	}
+	for _, i := range needed {
+		s.missing(n, &groups[i])
+	}
+}
+
+// missing judges a group of which n has no node.
+func (s *state) missing(n r4.Node, g *group) {
+	if g.min > 0 {
+		s.count("cardinality-min", n, g.el, 0, g.min, "at least")
+	}
+	if g.slicing != nil {
+		s.slices(n, r4.None, 0, g.lo, g.slicing)
 	}
 }
 
@@ -572,9 +589,15 @@ func (s *state) one(c r4.Node, alt int, g *group) {
 		s.add(Error, "type-not-allowed", c, g.el, fmt.Sprintf("has type %s; allowed: %s", s.r.TypeOf(c).Name(), typeNames(g.el)))
 		return
 	}
-	if p := g.progs[alt]; p != nil {
-		s.node(c, p)
+	p := g.progs[alt]
+	if p == nil {
+		return
 	}
+	if g.plain != nil && g.plain[alt] && s.r.First(c) == r4.None && s.r.HasValue(c) {
+		s.sound(c, p) // most nodes are so, and there is no more to them
+		return
+	}
+	s.node(c, p)
 }
 
 func typeNames(el *Element) string {
