@@ -28,7 +28,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	id, name := chi.URLParam(r, "export"), chi.URLParam(r, "name")
 	e, p := s.owned(r, access, id)
 	if p == nil {
-		p = covered(access, e)
+		p = s.covered(access, e)
 	}
 	if p != nil {
 		s.refuse(w, p)

@@ -137,6 +137,8 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		request, issues = export.ParseQuery(query, c)
 	}
 	if len(issues) == 0 {
+		request.View = access.Client.View
+		request.Restrict = s.restrict(access, request.Types)
 		return request, nil
 	}
 	p := &problem{}
@@ -147,6 +149,35 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		p.challenge = insufficientScope
 	}
 	return export.Request{}, p
+}
+
+// restrict is what the client's scopes and registration leave of the types
+// (SB-075, PR-003, PR-059).
+func (s *Server) restrict(access *auth.Access, types []string) map[string][]string {
+	var out map[string][]string
+	for _, t := range types {
+		queries := access.ExportQueries(t)
+		if day := access.Client.Earliest; day != "" && s.options.ServiceDate != nil {
+			if name := s.options.ServiceDate(t); name != "" {
+				since := name + "=ge" + day
+				if queries == nil {
+					queries = []string{since}
+				} else {
+					queries = slices.Clone(queries)
+					for i := range queries {
+						queries[i] += "&" + since
+					}
+				}
+			}
+		}
+		if queries != nil {
+			if out == nil {
+				out = map[string][]string{}
+			}
+			out[t] = queries
+		}
+	}
+	return out
 }
 
 func unknownGroup() *problem { return fail("not-found", "there is no such Group") }

@@ -74,6 +74,10 @@ type Options struct {
 	// which is for loopback and tests alone (SB-102).
 	Authority *auth.Authority
 	Software  Software
+	// ServiceDate names the search parameter of a resource type that tells its
+	// date of service, "" where the type has none; nil knows none. Clients with
+	// an earliest date of service are held to it by that.
+	ServiceDate func(resourceType string) string
 	// MaxRunning is how many exports may run for one client at once; 0 means
 	// 5, and less than 3 is refused (BE-153).
 	MaxRunning int

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,13 +43,33 @@ func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export
 
 // covered checks that the token still covers all that is exported (BE-013,
 // SB-084).
-func covered(access *auth.Access, e *export.Status) *problem {
+func (s *Server) covered(access *auth.Access, e *export.Status) *problem {
+	now := s.restrict(access, e.Request.Types)
 	for _, t := range e.Request.Types {
-		if !access.MayExport(t) {
+		covers := access.MayExport(t)
+		if queries := now[t]; queries != nil {
+			// What was exported must lie within what may be had by now.
+			had := e.Request.Restrict[t]
+			covers = covers && had != nil && !slices.ContainsFunc(had, func(q string) bool { return !slices.ContainsFunc(queries, func(may string) bool { return within(q, may) }) })
+		}
+		if !covers {
 			return insufficient("the token's scopes do not cover every resource type of this export")
 		}
 	}
 	return nil
+}
+
+// within says that every resource that passes query also passes may: it has all
+// parts of it. More than that is not looked for; a client that asks with other
+// words is told that its token does not cover the export.
+func within(query, may string) bool {
+	parts := strings.Split(query, "&")
+	for part := range strings.SplitSeq(may, "&") {
+		if !slices.Contains(parts, part) {
+			return false
+		}
+	}
+	return true
 }
 
 // status answers a poll (Bulk Data 3.0.0, Export Status; BE-155..169).
@@ -60,7 +82,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	id := chi.URLParam(r, "export")
 	e, p := s.owned(r, access, id)
 	if p == nil {
-		p = covered(access, e)
+		p = s.covered(access, e)
 	}
 	if p != nil {
 		s.refuse(w, p)

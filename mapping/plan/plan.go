@@ -191,7 +191,7 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	if p.From.Patient != nil {
 		root.Narrow.Patient = *p.From.Patient
 		root.Narrow.Patients, root.Narrow.PatientAfter, root.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
-		root.Narrow.PatientNull = limits.PatientNull
+		root.Narrow.PatientNull, root.Narrow.PatientsNot = limits.PatientNull, limits.PatientsNot
 		byPatient = patients(limits)
 	}
 	byTime := false
@@ -224,6 +224,7 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 				direct = true
 				q.Narrow.Patient = *col
 				q.Narrow.Patients, q.Narrow.PatientAfter, q.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
+				q.Narrow.PatientsNot = limits.PatientsNot
 			}
 		}
 		if byTime || byPatient && !direct || p.Narrowed && !direct {
@@ -236,7 +237,7 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 }
 
 func patients(limits source.Narrow) bool {
-	return limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull
+	return limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull || len(limits.PatientsNot) > 0
 }
 
 func keys(limits source.Narrow) bool {

@@ -87,12 +87,12 @@ type removedRow struct {
 func (r *runner) removed(ctx context.Context, snap source.Snapshot, limits source.Narrow) error {
 	from := r.c.plan.From
 	gone := from.Removed
-	narrowed := limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull
+	narrowed := limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull || len(limits.PatientsNot) > 0
 	q := &source.Query{From: gone.Relation, Key: gone.Key}
 	q.Narrow.Updated, q.Narrow.Since, q.Narrow.Until, q.Narrow.UntilInclusive = *gone.Updated, limits.Since, limits.Until, limits.UntilInclusive
 	switch {
 	case narrowed && gone.Patient != nil:
-		q.Narrow.Patient, q.Narrow.Patients = *gone.Patient, limits.Patients
+		q.Narrow.Patient, q.Narrow.Patients, q.Narrow.PatientsNot = *gone.Patient, limits.Patients, limits.PatientsNot
 		q.Narrow.PatientAfter, q.Narrow.PatientUpTo, q.Narrow.PatientNull = limits.PatientAfter, limits.PatientUpTo, limits.PatientNull
 	case narrowed && (limits.Patients != nil || limits.PatientUpTo != nil || limits.PatientNull):
 		return nil // nobody knows whose they are: the last part of a split tells them all

@@ -175,6 +175,9 @@ type Request struct {
 	// Patients, where not nil, lists the only patients wanted, by the
 	// warehouse's own patient value (see Program.Patients).
 	Patients []string `json:"patients,omitempty"`
+	// Without lists patients, by the same value, whose rows are left out. Rows
+	// without a patient stay, and a roster keeps its references (see Strike).
+	Without []string `json:"without,omitempty"`
 	// Roster is the id of the one roster resource wanted, "" for the rule of Reach.
 	Roster string    `json:"roster,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
@@ -200,8 +203,8 @@ func (r *Request) deletions() bool { return r.Deletions && !r.Since.IsZero() }
 
 // limits is the part of a request that narrows queries.
 func (r *Request) limits() source.Narrow {
-	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, Since: r.Since, Until: r.Until,
-		Keys: r.Keys, KeyAfter: r.KeyAfter, KeyUpTo: r.KeyUpTo}
+	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, PatientsNot: r.Without,
+		Since: r.Since, Until: r.Until, Keys: r.Keys, KeyAfter: r.KeyAfter, KeyUpTo: r.KeyUpTo}
 	if !r.AsOf.IsZero() && (n.Until.IsZero() || r.AsOf.Before(n.Until)) {
 		n.Until, n.UntilInclusive = r.AsOf, true
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"remit/mapping/check"
 	"remit/mapping/plan"
@@ -89,7 +88,7 @@ func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, fr
 	q := &source.Query{NullKeys: true,
 
 		From: from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
-		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientAfter: r.After, PatientUpTo: r.UpTo},
+		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientsNot: r.Without, PatientAfter: r.After, PatientUpTo: r.UpTo},
 	}
 	for _, w := range from.Where {
 		q.Where = append(q.Where, source.Expr{SQL: w.SQL})
@@ -185,14 +184,8 @@ func (p *Program) Roster(ctx context.Context, snap source.Snapshot, id string) (
 	}
 	_, err = p.Run(ctx, snap, r, func(e *Emitted) error {
 		found = true
-		reference := r4.Lookup("Reference").Element("reference")
-		for n := r4.Root; int(n) < e.Resource.Len(); n++ {
-			if e.Resource.ElementOf(n) != reference {
-				continue
-			}
-			if target, ok := strings.CutPrefix(string(e.Resource.Value(n)), "Patient/"); ok {
-				members[target] = true
-			}
+		for _, id := range Patients(e.Resource) {
+			members[id] = true
 		}
 		return nil
 	})

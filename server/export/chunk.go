@@ -104,8 +104,18 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 		return jobs.Permanent(err)
 	}
 	request.AsOf = s.asOf
+	// Members may have chosen otherwise since the export was planned.
+	consent, err := e.consent(ctx, x.ClientID)
+	if err != nil {
+		return because(ctx, err)
+	}
+	consent.narrow(&request)
+	struck, err := e.strikeFrom(ctx, s, consent, request)
+	if err != nil {
+		return because(ctx, fmt.Errorf("read rosters: %w", err))
+	}
 
-	r := &run{engine: e, session: s, tally: newTally(), digests: map[string]map[digest]struct{}{},
+	r := &run{engine: e, session: s, struck: struck, tally: newTally(), digests: map[string]map[digest]struct{}{},
 		set: e.Files.NewSet(fmt.Sprintf("%s/c%d-%d-%d", folder(x.ID, x.Generation), n, x.Epoch, attempt), e.Limits)}
 	kept := false
 	defer func() {
@@ -189,6 +199,7 @@ type run struct {
 	engine   *Engine
 	session  *session
 	set      *files.Set
+	struck   *strike // nil where rosters stay as they are
 	tally    *tally
 	digests  map[string]map[digest]struct{} // by type, of what was exported
 	findings []profiles.Finding
@@ -205,6 +216,7 @@ func (r *run) take(ctx context.Context, m *program.Emitted) error {
 			return context.Cause(ctx)
 		}
 	}
+	r.struck.from(m)
 	r.rejects = r.rejects[:0]
 	r.findings = append(r.findings[:0], m.Findings...)
 	if r.session.validator != nil {

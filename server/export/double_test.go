@@ -38,6 +38,7 @@ type double struct {
 	views  map[string][]program.Type
 	rows   []row
 	roster map[string][]string
+	named  bool // rosters name their members
 	// before is called at the start of each Run, and after it has emitted.
 	before, after func(ctx context.Context, r program.Request) error
 	// split is called at the start of each Split.
@@ -68,7 +69,8 @@ func (d *double) selected(r program.Request) []row {
 	for _, w := range d.rows {
 		if w.pass != r.Pass || !slices.Contains(r.Types, w.typ) ||
 			r.After != nil && w.patient <= *r.After || r.UpTo != nil && w.patient > *r.UpTo ||
-			r.Patients != nil && w.patient != "" && !slices.Contains(r.Patients, w.patient) {
+			r.Patients != nil && w.patient != "" && !slices.Contains(r.Patients, w.patient) ||
+			w.patient != "" && slices.Contains(r.Without, w.patient) {
 			continue
 		}
 		if i := slices.IndexFunc(d.types, func(t program.Type) bool { return t.Name == w.typ }); d.types[i].Reach == program.Roster {
@@ -140,6 +142,13 @@ func (d *double) Run(ctx context.Context, snap source.Snapshot, r program.Reques
 		res.SetString(res.Add(r4.Root, t.Element("id"), 2), w.id)
 		if w.text != "" {
 			res.SetString(res.Add(r4.Root, t.Element("implicitRules"), 3), w.text)
+		}
+		if w.typ == "Group" && d.named {
+			for _, m := range d.roster[w.id] {
+				part := res.Add(r4.Root, t.Element("member"), 4)
+				entity := res.Add(part, r4.Lookup("Group.member").Element("entity"), 4)
+				res.SetString(res.Add(entity, r4.Lookup("Reference").Element("reference"), 4), "Patient/p"+m[1:])
+			}
 		}
 		m := &program.Emitted{Type: w.typ, ID: []byte(w.id), Key: []byte(w.key), Pos: diag.Pos{File: "map.yaml", Line: 1, Column: 1}, Resource: &res}
 		if w.finding.Code != "" {

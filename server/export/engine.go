@@ -67,6 +67,11 @@ type Options struct {
 	Warehouse Warehouse
 	Control   *control.Store
 	Files     *files.Store
+	// Consent tells, at kick-off and again whenever a part of the export runs,
+	// whose data a client may have by the members' own choices; its answer nil
+	// asks nobody. Whoever is not covered looks like a member who is unknown
+	// (PR-006, PR-007, PR-046). Nil asks nobody ever.
+	Consent func(ctx context.Context, clientID string) (*Consent, error)
 	// Queue is the address of the job queue (see jobs.Beside).
 	Queue string
 	// Node names this process, [a-z0-9]{1,40}; random where empty.
@@ -356,6 +361,10 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 	if err != nil {
 		return err
 	}
+	consent, err := e.consent(ctx, o.ClientID)
+	if err != nil {
+		return err
+	}
 	o.Limited = true
 	if o.Level == LevelGroup {
 		members, found, err := s.runner.Roster(ctx, s.snap, o.Group)
@@ -365,7 +374,7 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 		if !found {
 			return ErrUnknownGroup
 		}
-		o.Members = members
+		o.Members = consent.of(members)
 	}
 	if o.Patients == nil {
 		return nil
@@ -377,6 +386,7 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 	var unknown, wanted []string
 	for _, p := range o.Patients {
 		value, ok := known[p]
+		ok = ok && consent.may(value)
 		if ok && o.Level == LevelGroup {
 			_, ok = slices.BinarySearch(o.Members, value)
 		}

@@ -137,6 +137,11 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 		return jobs.Permanent(ErrUnknownView) // the set was exchanged since the kick-off
 	}
 	request := o.request(types)
+	consent, err := e.consent(inner, x.ClientID)
+	if err != nil {
+		return because(inner, err)
+	}
+	consent.narrow(&request)
 	var chunks [][]byte
 	if len(request.Types) > 0 {
 		cuts, err := s.runner.Split(inner, s.snap, request, e.ChunkSize)

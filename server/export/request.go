@@ -27,6 +27,12 @@ type Request struct {
 	// View names the mapping view that is exported, "" for the full one. It
 	// comes from the client's registration, never from the request.
 	View string `json:"view,omitempty"`
+	// Restrict is what the client's grant lets through: for a resource type the
+	// search queries ("type=pharmacy&use=claim") of which a resource must pass
+	// one; a type without an entry is free. It holds beside whatever the
+	// request filters by, and comes from the client's scopes and registration,
+	// never from the request (SB-075).
+	Restrict map[string][]string `json:"restrict,omitempty"`
 	// URL is the kick-off URL as the manifest repeats it (BE-173).
 	URL string `json:"url"`
 	// Notes are messages about what was leniently ignored (BE-054).

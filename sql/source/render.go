@@ -558,7 +558,7 @@ func (r *renderer) ordered(q *Query, k KeyColumn) string {
 func (r *renderer) narrow(q *Query, c *conditions) {
 	n := &q.Narrow
 	patient := []KeyColumn{n.Patient}
-	if n.Patient.Name == "" && (n.PatientAfter != nil || n.PatientUpTo != nil || n.Patients != nil || n.PatientNull) {
+	if n.Patient.Name == "" && (n.PatientAfter != nil || n.PatientUpTo != nil || n.Patients != nil || len(n.PatientsNot) > 0 || n.PatientNull) {
 		r.fail(errors.New("patients are narrowed but no patient column is named"))
 		return
 	}
@@ -577,6 +577,15 @@ func (r *renderer) narrow(q *Query, c *conditions) {
 		}
 		c.begin()
 		r.in(q, patient, rows)
+	}
+	if len(n.PatientsNot) > 0 {
+		rows := make([][]string, len(n.PatientsNot))
+		for i, p := range n.PatientsNot {
+			rows[i] = []string{p}
+		}
+		c.add("(" + r.column(q, n.Patient) + " IS NULL OR NOT ")
+		r.in(q, patient, rows)
+		r.text(")")
 	}
 	if n.PatientNull {
 		c.add(r.column(q, n.Patient) + " IS NULL")

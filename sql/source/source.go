@@ -258,13 +258,16 @@ type Query struct {
 // as the named column's type.
 type Narrow struct {
 	// Patient names the column that tells whose data a row is; needed by
-	// the three that follow.
+	// those that follow.
 	Patient KeyColumn
 	// PatientAfter and PatientUpTo bound a half-open range (after, upTo] in
 	// key order; nil means unbounded.
 	PatientAfter, PatientUpTo *string
 	// Patients, where not nil, lists the only patients wanted.
 	Patients []string
+	// PatientsNot lists patients whose rows are left out; rows without a
+	// patient stay.
+	PatientsNot []string
 	// PatientNull asks for the rows without a patient alone, which no range
 	// and no list holds.
 	PatientNull bool

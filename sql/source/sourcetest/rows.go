@@ -241,6 +241,7 @@ func testPatients(t *testing.T, target Target) {
 		name         string
 		after, upTo  *string
 		patients     []string
+		without      []string
 		keep         func(string) bool
 		wantNoRowsAt bool
 	}{
@@ -250,6 +251,10 @@ func testPatients(t *testing.T, target Target) {
 		{name: "after the empty text", after: pointer(""), keep: func(k string) bool { return k > "" }},
 		{name: "list", patients: []string{`"`, `\`, "{a,b}", "NULL", "é", "", "nobody", "a\nb"},
 			keep: func(k string) bool { return slices.Contains([]string{`"`, `\`, "{a,b}", "NULL", "é", "", "a\nb"}, k) }},
+		{name: "all but a list", without: []string{`"`, `\`, "{a,b}", "NULL", "é", "", "nobody", "a\nb"},
+			keep: func(k string) bool { return !slices.Contains([]string{`"`, `\`, "{a,b}", "NULL", "é", "", "a\nb"}, k) }},
+		{name: "all but an empty list", without: []string{}, keep: func(string) bool { return true }},
+		{name: "a list but for another", patients: []string{"A", "B"}, without: []string{"B", "C"}, keep: func(k string) bool { return k == "A" }},
 		{name: "empty list", patients: []string{}, keep: func(string) bool { return false }},
 		{name: "list in a range", after: pointer("A"), patients: []string{"A", "B"}, keep: func(k string) bool { return k == "B" }},
 	} {
@@ -257,6 +262,7 @@ func testPatients(t *testing.T, target Target) {
 			q := nastyQuery()
 			q.Narrow = narrow
 			q.Narrow.PatientAfter, q.Narrow.PatientUpTo, q.Narrow.Patients = test.after, test.upTo, test.patients
+			q.Narrow.PatientsNot = test.without
 			wantRows(t, read(t, s, q), pairRows(sorted, func(p pair) bool { return test.keep(p.k) }))
 		})
 	}
