@@ -89,7 +89,7 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		}
 	case !access.MayHaveGroup(group):
 		return export.Request{}, unknownGroup()
-	case !access.MayRead("Group"):
+	case !access.MayRead("Group") || access.Queries("Group", auth.Read) != nil:
 		return export.Request{}, insufficient("the token's scopes do not cover reading Group")
 	}
 	c := export.Context{
@@ -138,7 +138,7 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 	}
 	if len(issues) == 0 {
 		request.View = access.Client.View
-		request.Restrict = s.restrict(access, request.Types)
+		request.Restrict = s.restrict(access, auth.Read|auth.Search, request.Types...)
 		return request, nil
 	}
 	p := &problem{}
@@ -152,11 +152,11 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 }
 
 // restrict is what the client's scopes and registration leave of the types
-// (SB-075, PR-003, PR-059).
-func (s *Server) restrict(access *auth.Access, types []string) map[string][]string {
+// to somebody who uses them with these permissions (SB-075, PR-003, PR-059).
+func (s *Server) restrict(access *auth.Access, p auth.Permission, types ...string) map[string][]string {
 	var out map[string][]string
 	for _, t := range types {
-		queries := access.ExportQueries(t)
+		queries := access.Queries(t, p)
 		if day := access.Client.Earliest; day != "" && s.options.ServiceDate != nil {
 			if name := s.options.ServiceDate(t); name != "" {
 				since := name + "=ge" + day

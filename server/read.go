@@ -70,8 +70,19 @@ func (s *Server) ofType(m methods) http.HandlerFunc {
 }
 
 // bounds are what the client of a request may have.
-func (s *Server) bounds(access *auth.Access) export.Bounds {
-	return export.Bounds{ClientID: access.Client.ID, Groups: access.Client.Groups, View: access.Client.View}
+func (s *Server) bounds(access *auth.Access, p auth.Permission, resourceType string) (export.Bounds, *problem) {
+	b := export.Bounds{ClientID: access.Client.ID, Groups: access.Client.Groups, View: access.Client.View}
+	for _, query := range s.restrict(access, p, resourceType)[resourceType] {
+		filter, problems := s.options.Search.ParseFor(resourceType, query, search.Options{Base: s.base})
+		if len(problems) > 0 { // granted by an older version; what cannot be enforced gives nothing
+			return b, insufficient("the token's scopes do not cover " + resourceType)
+		}
+		if b.Restrict == nil {
+			b.Restrict = map[string][]*search.Filter{}
+		}
+		b.Restrict[resourceType] = append(b.Restrict[resourceType], filter)
+	}
+	return b, nil
 }
 
 // instance answers a read (R4, RESTful API, read).
@@ -106,7 +117,11 @@ func (s *Server) readOne(r *http.Request, access *auth.Access, resourceType, id 
 	if !validID(id) {
 		return nil, noResource()
 	}
-	res, err := s.options.Reads.Read(r.Context(), s.bounds(access), resourceType, id)
+	b, p := s.bounds(access, auth.Read, resourceType)
+	if p != nil {
+		return nil, p
+	}
+	res, err := s.options.Reads.Read(r.Context(), b, resourceType, id)
 	switch {
 	case errors.Is(err, export.ErrNotFound):
 		return nil, noResource()
@@ -187,8 +202,12 @@ func (s *Server) searchPage(w http.ResponseWriter, r *http.Request, access *auth
 	if p != nil {
 		return nil, 0, p
 	}
+	b, p := s.bounds(access, auth.Search, resourceType)
+	if p != nil {
+		return nil, 0, p
+	}
 	page, err := s.options.Reads.Search(r.Context(), export.Search{
-		Bounds: s.bounds(access), Type: resourceType, Filter: filter, Count: q.Count, After: q.After,
+		Bounds: b, Type: resourceType, Filter: filter, Count: q.Count, After: q.After,
 	})
 	if err != nil {
 		return nil, 0, s.transient(r, "search", err)

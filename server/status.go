@@ -44,13 +44,15 @@ func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export
 // covered checks that the token still covers all that is exported (BE-013,
 // SB-084).
 func (s *Server) covered(access *auth.Access, e *export.Status) *problem {
-	now := s.restrict(access, e.Request.Types)
+	now := s.restrict(access, auth.Read|auth.Search, e.Request.Types...)
 	for _, t := range e.Request.Types {
 		covers := access.MayExport(t)
 		if queries := now[t]; queries != nil {
 			// What was exported must lie within what may be had by now.
 			had := e.Request.Restrict[t]
-			covers = covers && had != nil && !slices.ContainsFunc(had, func(q string) bool { return !slices.ContainsFunc(queries, func(may string) bool { return within(q, may) }) })
+			covers = covers && had != nil && !slices.ContainsFunc(had, func(q string) bool {
+				return !slices.ContainsFunc(queries, func(may string) bool { return within(q, may) })
+			})
 		}
 		if !covers {
 			return insufficient("the token's scopes do not cover every resource type of this export")

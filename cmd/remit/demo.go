@@ -146,7 +146,7 @@ func (c *demoCmd) exchange(ctx context.Context, a *app, n *node, base string) er
 	if err != nil {
 		return fmt.Errorf("make client key: %w", err)
 	}
-	id, err := register(ctx, a, n.control, auth.Registration{Name: "demo", Keys: public, Scope: "system/*.rs"})
+	id, err := (&keyRules{}).desk(a, n.control).Add(ctx, a.operator(), auth.Registration{Name: "demo", Keys: public, Scope: "system/*.rs"})
 	if err != nil {
 		return err
 	}

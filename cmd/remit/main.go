@@ -57,6 +57,8 @@ type cli struct {
 	Job      jobCmd      `cmd:"" help:"List, show, cancel and retry exports."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the control store's schema to this version, or tell where it stands."`
 	Pull     pullCmd     `cmd:"" help:"Download an export from a Bulk Data server."`
+	Audit    auditCmd    `cmd:"" help:"Read and verify the audit trail."`
+	Choices  choicesCmd  `cmd:"" name:"member-choices" help:"Manage which members' data may be shared for what."`
 	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
 	Config   configCmd   `cmd:"" help:"Print the effective configuration, secrets masked."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -101,7 +101,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	}
 	n.engine, err = export.New(ctx, export.Options{
 		Program:   n.reloader.Program,
-		Warehouse: n.loaded.warehouse, Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
+		Warehouse: n.loaded.warehouse, Consent: consent(n.control), Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
 		Version: version, Drain: drainFor,
 		Observe: func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
@@ -219,7 +219,7 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 	base := strings.TrimRight(c.PublicURL, "/")
 	store := auth.NewStore(n.control, a.now)
 	authority, err := auth.New(auth.Options{
-		Clients: store, Ledger: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType,
+		Clients: store, Ledger: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType, Query: knownQuery,
 		Fetch: auth.FetchOptions{AllowHosts: c.JWKSHost, AllowLoopbackHTTP: c.JWKSLoopback},
 		Audit: n.control.AddEvent, Log: n.log, Clock: a.now,
 	})
@@ -240,7 +240,7 @@ func (n *node) face(a *app, c *config) (*server.Server, error) {
 	}
 	return server.New(server.Options{
 		Reads: n.reader, Search: parameters,
-		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType,
+		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType, ServiceDate: serviceDate,
 		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
 		Audit: n.control.AddEvent, Observe: n.ops.Request, TLS: secure, Log: n.log, Clock: a.now,
 	})
@@ -304,4 +304,56 @@ func (c *config) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// knownQuery says whether a search query can be enforced on a resource type:
+// only such may stand in a scope (SB-075).
+func knownQuery(resourceType, query string) error {
+	params, err := search.Bundled()
+	if err != nil {
+		return err
+	}
+	_, problems := params.ParseFor(resourceType, query, search.Options{})
+	if len(problems) > 0 {
+		return errors.New(problems[0].Text)
+	}
+	return nil
+}
+
+// serviceDate names the search parameter of a type that tells its date of
+// service.
+func serviceDate(resourceType string) string {
+	params, err := search.Bundled()
+	if err != nil {
+		return ""
+	}
+	for _, code := range []string{"service-date", "date"} {
+		if p := params.Lookup(resourceType, code); p != nil && p.Kind == search.Date {
+			return code
+		}
+	}
+	return ""
+}
+
+// consent is whose data a client may have by the members' choices for its
+// purpose.
+func consent(store *control.Store) func(context.Context, string) (*export.Consent, error) {
+	return func(ctx context.Context, clientID string) (*export.Consent, error) {
+		c, err := store.Client(ctx, clientID)
+		if errors.Is(err, control.ErrNotFound) {
+			return &export.Consent{Only: true}, nil // nobody's
+		}
+		if err != nil {
+			return nil, err
+		}
+		purpose, err := auth.FindPurpose(c.Purpose)
+		if err != nil || !purpose.Asks {
+			return nil, err
+		}
+		choices, err := store.Choices(ctx, purpose.Name)
+		if err != nil {
+			return nil, err
+		}
+		return &export.Consent{Only: !purpose.Shared, Members: choices.Members(clientID, !purpose.Shared)}, nil
+	}
 }

@@ -54,6 +54,8 @@ var rooms = map[string][]string{
 	"server/auth":            {"sql/control"},
 	"server/client":          {},
 	"server/export":          {"server/jobs", "server/files", "sql/control", "sql/source", "mapping/diag", "mapping/program", "profiles", "profiles/r4", "profiles/search"},
+	"server/audit":           {"sql/control"},
+	"server/admin":           {"server/auth", "server/audit", "sql/control"},
 	"server":                 {"server/auth", "server/export", "server/files", "sql/control", "mapping/program", "profiles/search"},
 }
 
@@ -67,7 +69,7 @@ var owners = map[string][]string{
 	"github.com/riverqueue/":               {"server/jobs"},
 	"gocloud.dev/":                         {"server/files", "server/files/filestest"},
 	"github.com/lestrrat-go/jwx/":          {"server/auth", "server/client"},
-	"github.com/go-chi/":                   {"server"},
+	"github.com/go-chi/":                   {"server", "server/admin"},
 	"github.com/xuri/excelize/":            {"mapping/workbook"},
 	"github.com/google/fhir/go/jsonformat": {"profiles/opinion"},
 	"github.com/google/fhir/go/proto":      {"profiles/r4", "profiles/opinion"},

@@ -313,19 +313,27 @@ func (a *Access) MayExport(resourceType string) bool {
 	return ok
 }
 
-// ExportQueries lists the filters of which an exported resource of the type
-// must pass one; none means that all may be exported. They are to be asked for
-// types that may be exported only.
-func (a *Access) ExportQueries(resourceType string) []string {
-	queries, _ := a.Scopes.Queries(resourceType, Read|Search)
-	return queries
+// MayRead says whether the scopes cover reading a type, be it a part of its
+// resources; see Queries.
+func (a *Access) MayRead(resourceType string) bool {
+	_, ok := a.Scopes.Queries(resourceType, Read)
+	return ok
 }
 
-// MayRead says whether the scopes cover reading every resource of a type.
-func (a *Access) MayRead(resourceType string) bool { return a.Scopes.Allows(resourceType, Read) }
+// MaySearch says whether the scopes cover searching a type, be it a part of its
+// resources; see Queries.
+func (a *Access) MaySearch(resourceType string) bool {
+	_, ok := a.Scopes.Queries(resourceType, Search)
+	return ok
+}
 
-// MaySearch says whether the scopes cover searching a type.
-func (a *Access) MaySearch(resourceType string) bool { return a.Scopes.Allows(resourceType, Search) }
+// Queries lists the filters of which a resource must pass one to be used with
+// all of the permissions; none means that every resource may be. It is to be
+// asked for types that may be used so.
+func (a *Access) Queries(resourceType string, p Permission) []string {
+	queries, _ := a.Scopes.Queries(resourceType, p)
+	return queries
+}
 
 // MayHaveGroup says whether policy lets the client have the group's data
 // (BE-016).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -256,9 +257,14 @@ func (r *Reader) one(ctx context.Context, v *view, b *Bounds, filter *search.Fil
 			return nil, err
 		}
 	}
+	struck, err := r.engine.strikeFrom(ctx, v.session, f.consent, request)
+	if err != nil {
+		return nil, err
+	}
 	var out *Resource
-	_, err := v.finder.Run(ctx, v.session.snap, request, func(m *program.Emitted) error {
+	_, err = v.finder.Run(ctx, v.session.snap, request, func(m *program.Emitted) error {
 		if out == nil && !m.Deleted && string(m.ID) == id {
+			struck.from(m)
 			out = r.fit(v, b, filter, m)
 		}
 		return nil
@@ -394,20 +400,25 @@ func (r *Reader) patients(ctx context.Context, v *view, ids []string) ([]string,
 	return slices.Compact(out), nil
 }
 
-// fence keeps a client to the members of its groups.
+// fence keeps a client to the members of its groups, and to those whose own
+// choice lets it have their data.
 type fence struct {
-	members [][]string // sorted, by group; nil for no fence
+	members [][]string // sorted, by group; nil for no fence by groups
+	consent *Consent   // nil asks nobody
 }
 
-func (f *fence) closed() bool { return f.members != nil }
+func (f *fence) closed() bool { return f.members != nil || f.consent != nil }
 
 // admits says whether the client may have a row of the patient. A row that
 // belongs to nobody is no member's secret.
 func (f *fence) admits(patient string, owned bool) bool {
-	if f.members == nil || !owned {
+	if !owned {
 		return true
 	}
-	return slices.ContainsFunc(f.members, func(m []string) bool {
+	if !f.consent.may(patient) {
+		return false
+	}
+	return f.members == nil || slices.ContainsFunc(f.members, func(m []string) bool {
 		_, ok := slices.BinarySearch(m, patient)
 		return ok
 	})
@@ -415,6 +426,12 @@ func (f *fence) admits(patient string, owned bool) bool {
 
 // size is how many members lie inside the fence, some counted twice.
 func (f *fence) size() int {
+	if f.members == nil && f.consent != nil {
+		if f.consent.Only {
+			return len(f.consent.Members)
+		}
+		return math.MaxInt // all but a few
+	}
 	n := 0
 	for _, m := range f.members {
 		n += len(m)
@@ -422,22 +439,31 @@ func (f *fence) size() int {
 	return n
 }
 
-// within lists the members of all groups, sorted.
+// within lists the members inside the fence, sorted. It is for fences whose size
+// is one.
 func (f *fence) within() []string {
+	if f.members == nil && f.consent != nil {
+		return f.consent.Members
+	}
 	out := []string{}
 	for _, m := range f.members {
 		out = append(out, m...)
 	}
 	slices.Sort(out)
-	return slices.Compact(out)
+	return f.consent.of(slices.Compact(out))
 }
 
-// fence reads the rosters of the bounds, once for each view.
+// fence reads the members' choices, and the rosters of the bounds, these once
+// for each view.
 func (r *Reader) fence(ctx context.Context, v *view, b *Bounds) (*fence, error) {
-	if b.Groups == nil {
-		return &fence{}, nil
+	consent, err := r.engine.consent(ctx, b.ClientID)
+	if err != nil {
+		return nil, err
 	}
-	f := &fence{members: [][]string{}}
+	if b.Groups == nil {
+		return &fence{consent: consent}, nil
+	}
+	f := &fence{members: [][]string{}, consent: consent}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, g := range b.Groups {

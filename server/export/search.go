@@ -310,6 +310,10 @@ func (g *gather) take(ctx context.Context, place *Place, w *window) (full bool, 
 	var last, given int // row of the last match handed out, and how many of it
 	last = -1
 	skip, seen := place.Skip, map[string]bool{}
+	struck, err := g.reader.engine.strikeFrom(ctx, g.view.session, g.fence.consent, request)
+	if err != nil {
+		return false, err
+	}
 	_, err = g.view.finder.Run(ctx, g.view.session.snap, request, func(m *program.Emitted) error {
 		at, known := w.at[string(m.ID)]
 		if m.Deleted || !known {
@@ -319,6 +323,7 @@ func (g *gather) take(ctx context.Context, place *Place, w *window) (full bool, 
 			return nil // an export hands out the first alone
 		}
 		at = max(at, last)
+		struck.from(m)
 		res := g.reader.fit(g.view, &g.search.Bounds, g.search.Filter, m)
 		if res == nil {
 			return nil

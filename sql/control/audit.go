@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"strings"
@@ -87,10 +89,16 @@ type Chain struct {
 	HeadHash string `db:"head_hash"`
 }
 
-// appendEvents appends events, in order, to this server's chain.
-func (s *Store) appendEvents(ctx context.Context, tx *sqlx.Tx, events []*Event) error {
+// Follow has f told of the events that this process appends, in their order,
+// once they are durable. It is for the time before the first event, and f must
+// not append events itself.
+func (s *Store) Follow(f func([]Event)) { s.follow = f }
+
+// appendEvents appends events, in order, to this server's chain, and returns
+// them as they stand there.
+func (s *Store) appendEvents(ctx context.Context, tx *sqlx.Tx, events []*Event) ([]Event, error) {
 	if len(events) == 0 {
-		return nil
+		return nil, nil
 	}
 	server := s.ServerName()
 	var chain Chain
@@ -99,31 +107,35 @@ func (s *Store) appendEvents(ctx context.Context, tx *sqlx.Tx, events []*Event) 
 		lock += " FOR UPDATE"
 	}
 	err := tx.GetContext(ctx, &chain, lock, server)
-	if err != nil {
-		// The chain's first event.
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("audit-chain: %w", err)
+	}
+	if err != nil { // the chain's first event
 		if _, err := s.exec(ctx, tx, "audit-chain-begin", server); err != nil {
-			return err
+			return nil, err
 		}
 		if err := tx.GetContext(ctx, &chain, lock, server); err != nil {
-			return fmt.Errorf("audit-chain: %w", err)
+			return nil, fmt.Errorf("audit-chain: %w", err)
 		}
 	}
 	seq, last := chain.HeadSeq, chain.HeadHash
-	rows := make([][]any, len(events))
+	rows, written := make([][]any, len(events)), make([]Event, len(events))
 	for i, e := range events {
 		seq++
 		row := *e
 		row.clean()
+		row.At = instant(millis(row.At)) // as it will be read
 		row.ID, row.Server, row.Seq = rand.Text(), server, seq
 		row.Hash = row.Link(last)
 		last = row.Hash
+		written[i] = row
 		rows[i] = []any{row.ID, millis(row.At), row.ClientID, row.Action, row.ExportID, row.Outcome, row.Detail, row.Server, row.Seq,
 			row.Actor, row.Remote, row.Hash}
 	}
 	if err := s.insert(ctx, tx, "audit-add", rows); err != nil {
-		return err
+		return nil, err
 	}
-	return s.cas(ctx, tx, "audit-chain-head", seq, last, server, chain.HeadSeq, chain.HeadHash)
+	return written, s.cas(ctx, tx, "audit-chain-head", seq, last, server, chain.HeadSeq, chain.HeadHash)
 }
 
 // clean takes out what no database keeps, so that an event is never lost for

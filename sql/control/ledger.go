@@ -139,6 +139,7 @@ func (s *Store) commitGroup(group []*entry) {
 // write is one transaction.
 func (s *Store) write(ctx context.Context, group []*entry) error {
 	used := map[string]int64{}
+	var written []Event
 	err := s.inTx(ctx, "commit", func(tx *sqlx.Tx) error {
 		uses := make([]*entry, 0, len(group))
 		for _, e := range group {
@@ -175,10 +176,15 @@ func (s *Store) write(ctx context.Context, group []*entry) error {
 				return err
 			}
 		}
-		return s.appendEvents(ctx, tx, slices.DeleteFunc(events, func(e *Event) bool { return e == nil }))
+		var err error
+		written, err = s.appendEvents(ctx, tx, slices.DeleteFunc(events, func(e *Event) bool { return e == nil }))
+		return err
 	})
 	if err == nil {
 		s.ledger.noteUse(used)
+		if s.follow != nil && len(written) > 0 {
+			s.follow(written)
+		}
 	}
 	return err
 }

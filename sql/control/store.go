@@ -43,6 +43,7 @@ type Store struct {
 	sql      map[string]string // rebound to the dialect
 
 	ledger ledger
+	follow func([]Event)
 
 	manyMu    sync.Mutex
 	manyTexts map[manyKey]string
