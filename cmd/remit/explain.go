@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"remit/mapping/program"
@@ -15,6 +17,7 @@ import (
 
 type explainCmd struct {
 	setFlags
+	View     string `help:"Explain it in this view alone; in all where none is given. full is the view of the whole mapping." placeholder:"NAME"`
 	JSON     bool   `help:"Print JSON."`
 	Resource string `arg:"" help:"The resource to explain." placeholder:"TYPE/ID"`
 }
@@ -49,7 +52,7 @@ func (f *setFlags) open(ctx context.Context) (*loaded, error) {
 
 // Help shows a worked line.
 func (explainCmd) Help() string {
-	return `Prints the rows behind one resource, the SQL that read them, and for each element the mapping line and the columns that it came from. The output holds health data.
+	return `Prints the rows behind one resource, the SQL that read them, and for each element the mapping line and the columns that it came from; then what each view of the set leaves out of it. The output holds health data.
 
 Example: remit explain --warehouse duckdb:fixtures/tuva --mappings tuva Patient/fnm2thuhjvnmloubtialzjnb25cm4xfw`
 }
@@ -66,6 +69,10 @@ func (c *explainCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	view := viewNamed(c.View)
+	if err := knownView(l.program, view); err != nil {
+		return err
+	}
 	validator, err := l.profiles.Validator(profiles.ValidatorOptions{})
 	if err != nil {
 		return fmt.Errorf("compile profiles: %w", err)
@@ -78,7 +85,11 @@ func (c *explainCmd) Run(ctx context.Context, a *app) (err error) {
 	judge := func(r *r4.Resource, findings []profiles.Finding) []profiles.Finding {
 		return validator.Validate(r, findings)
 	}
-	found, err := l.program.Explain(ctx, snap, resourceType, id, judge)
+	var views []string
+	if c.View != "" {
+		views = []string{view}
+	}
+	found, err := l.program.Explain(ctx, snap, resourceType, id, judge, views...)
 	var unknown *program.UnknownTypeError
 	switch {
 	case errors.As(err, &unknown):
@@ -107,10 +118,16 @@ func (c *explainCmd) write(w io.Writer, found []*program.Explanation) error {
 		return writeIndented(w, found)
 	}
 	var b strings.Builder
+	full := map[string]*program.Explanation{} // by business key
 	for i, x := range found {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
+		if first := full[x.Key]; first != nil && x.View != "" {
+			explainView(&b, x, first)
+			continue
+		}
+		full[x.Key] = x
 		explainText(&b, x)
 	}
 	_, err := io.WriteString(w, b.String())
@@ -125,8 +142,43 @@ func writeIndented(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// fullView is what the verbs call the view without a name.
+const fullView = "full"
+
+// viewNamed is a view by the name that the verbs give it.
+func viewNamed(name string) string {
+	if name == fullView {
+		return ""
+	}
+	return name
+}
+
+// explainView tells how the resource of a view differs from that of the full
+// view, which stands before it.
+func explainView(b *strings.Builder, x, full *program.Explanation) {
+	fmt.Fprintf(b, "view %s of %s/%s\n", x.View, x.Type, x.ID)
+	if bytes.Equal(x.Resource, full.Resource) {
+		b.WriteString("  the same as in the full view\n")
+		return
+	}
+	differ := func(sign string, list, other []program.Element) {
+		for _, e := range list {
+			if !slices.ContainsFunc(other, func(o program.Element) bool { return o.Mapped == e.Mapped && o.Value == e.Value && o.Place == e.Place }) {
+				fmt.Fprintf(b, "  %s %s = %s\n      %s %s\n", sign, strings.TrimPrefix(e.Path, x.Type+"."), oneLine(e.Value), e.Place, e.By)
+			}
+		}
+	}
+	b.WriteString("\nelements, - of the full view alone, + of this one\n")
+	differ("-", full.Elements, x.Elements)
+	differ("+", x.Elements, full.Elements)
+	explainFindings(b, x)
+}
+
 func explainText(b *strings.Builder, x *program.Explanation) {
 	fmt.Fprintf(b, "%s/%s\n", x.Type, x.ID)
+	if x.View != "" {
+		fmt.Fprintf(b, "in view %s\n", x.View)
+	}
 	fmt.Fprintf(b, "made by %s (%s), pass %d, key %s\n", x.Mapping, x.Place, x.Pass, x.Key)
 	for _, r := range x.Reads {
 		rows := "rows"
@@ -156,6 +208,10 @@ func explainText(b *strings.Builder, x *program.Explanation) {
 		}
 		b.WriteByte('\n')
 	}
+	explainFindings(b, x)
+}
+
+func explainFindings(b *strings.Builder, x *program.Explanation) {
 	if len(x.Findings) == 0 {
 		b.WriteString("\nno findings\n")
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"remit/mapping/program"
@@ -13,6 +14,7 @@ import (
 type lineageCmd struct {
 	setFlags
 	JSON   bool   `help:"Print JSON."`
+	View   string `help:"Only what this view holds." placeholder:"NAME"`
 	Column string `help:"Only this column." placeholder:"SOURCE.COLUMN"`
 	Path   string `help:"Only elements at or below this path." placeholder:"PATH"`
 }
@@ -35,6 +37,9 @@ func (c *lineageCmd) Run(ctx context.Context, a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("read catalogue: %w", err)
 	}
+	if err := knownView(l.program, viewNamed(c.View)); err != nil {
+		return err
+	}
 	all := l.program.Lineage(catalog)
 	if err := c.narrow(all); err != nil {
 		return err
@@ -47,14 +52,18 @@ func (c *lineageCmd) Run(ctx context.Context, a *app) (err error) {
 
 // narrow keeps what the flags ask for.
 func (c *lineageCmd) narrow(l *program.Lineage) error {
-	if c.Column == "" && c.Path == "" {
+	if c.View == fullView {
+		c.View = ""
+		l.MustSupport = slices.DeleteFunc(l.MustSupport, func(m program.Unmapped) bool { return m.View != "" })
+	}
+	if c.Column == "" && c.Path == "" && c.View == "" {
 		return nil
 	}
 	from, column, ok := strings.Cut(c.Column, ".")
 	if c.Column != "" && !ok {
 		return usagef("--column %q: expected SOURCE.COLUMN", c.Column)
 	}
-	out := program.Lineage{}
+	out := program.Lineage{Views: l.Views}
 	for _, u := range l.Uses {
 		if c.Column != "" && (!strings.EqualFold(u.Source, from) || !containsFold(u.Columns, column)) {
 			continue
@@ -62,11 +71,14 @@ func (c *lineageCmd) narrow(l *program.Lineage) error {
 		if c.Path != "" && !below(u.Path, c.Path) {
 			continue
 		}
+		if c.View != "" && !slices.Contains(u.Views, c.View) {
+			continue
+		}
 		out.Uses = append(out.Uses, u)
 	}
-	if c.Path != "" {
+	if c.Column == "" {
 		for _, m := range l.MustSupport {
-			if below(m.Path, c.Path) {
+			if (c.Path == "" || below(m.Path, c.Path)) && (c.View == "" || m.View == c.View) {
 				out.MustSupport = append(out.MustSupport, m)
 			}
 		}
@@ -93,6 +105,20 @@ func below(path, prefix string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
+// absentFrom names the views of a set that do without a use.
+func absentFrom(all, in []string) string {
+	var out []string
+	for _, v := range all {
+		if !slices.Contains(in, v) {
+			out = append(out, v)
+		}
+	}
+	if out == nil {
+		return ""
+	}
+	return "  not in view " + strings.Join(out, ", ")
+}
+
 func writeLineage(w io.Writer, l *program.Lineage) error {
 	var b strings.Builder
 	last := ""
@@ -105,7 +131,7 @@ func writeLineage(w io.Writer, l *program.Lineage) error {
 			last = u.Mapping
 		}
 		what := dependence(program.Dependence{Source: u.Source, SQL: u.SQL, Columns: u.Columns, Map: u.Map})
-		fmt.Fprintf(&b, "  %s (%s) from %s  %s\n", u.Path, u.Role, what, u.Place)
+		fmt.Fprintf(&b, "  %s (%s) from %s  %s%s\n", u.Path, u.Role, what, u.Place, absentFrom(l.Views, u.Views))
 	}
 	for _, s := range l.Sources {
 		fmt.Fprintf(&b, "\nsource %s", s.Source)
@@ -134,6 +160,9 @@ func writeLineage(w io.Writer, l *program.Lineage) error {
 	}
 	for _, m := range l.MustSupport {
 		fmt.Fprintf(&b, "  %s: %s", m.Mapping, m.Element)
+		if m.View != "" {
+			fmt.Fprintf(&b, " (view %s)", m.View)
+		}
 		if m.Short != "" {
 			fmt.Fprintf(&b, "  %s", oneLine(m.Short))
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 type planCmd struct {
 	setFlags
 	Type   []string `help:"Plan these resource types only." placeholder:"TYPE"`
+	View   string   `help:"Plan an export of this view; of the full one where none is given." placeholder:"NAME"`
 	Engine bool     `help:"Print the engine's own plan, too."`
 	JSON   bool     `help:"Print JSON."`
 }
@@ -41,8 +44,12 @@ type plannedQuery struct {
 	Order  []string `json:"order"`
 	// EstimatedRows is nil where the engine has no figure.
 	EstimatedRows *int64 `json:"estimated_rows"`
-	SQL           string `json:"sql"`
-	Plan          string `json:"plan,omitempty"`
+	// Columns is how many columns are asked for; Views how many of them a view
+	// asks for.
+	Columns int            `json:"columns"`
+	Views   map[string]int `json:"views,omitempty"`
+	SQL     string         `json:"sql"`
+	Plan    string         `json:"plan,omitempty"`
 }
 
 // Run prints what a run would ask.
@@ -62,7 +69,17 @@ func (c *planCmd) Run(ctx context.Context, a *app) (err error) {
 		return fmt.Errorf("open snapshot: %w", err)
 	}
 	defer func() { _ = snap.Close() }()
-	passes, err := c.passes(ctx, snap, l.program.Queries(program.Request{Types: c.Type}))
+	view := viewNamed(c.View)
+	if err := knownView(l.program, view); err != nil {
+		return err
+	}
+	views := map[string][]program.Query{}
+	if view == "" {
+		for _, v := range l.program.Views() {
+			views[v] = l.program.Queries(program.Request{Types: c.Type, Views: []string{v}})
+		}
+	}
+	passes, err := c.passes(ctx, snap, l.program.Queries(program.Request{Types: c.Type, Views: []string{view}}), views)
 	if err != nil {
 		return err
 	}
@@ -75,7 +92,7 @@ func (c *planCmd) Run(ctx context.Context, a *app) (err error) {
 	return writePasses(a.stdout, passes)
 }
 
-func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []program.Query) ([]plannedPass, error) {
+func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []program.Query, views map[string][]program.Query) ([]plannedPass, error) {
 	var out []plannedPass
 	for _, q := range queries {
 		if len(out) == 0 || out[len(out)-1].Pass != q.Pass {
@@ -86,6 +103,17 @@ func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []pr
 			return nil, fmt.Errorf("plan source %q: %w", q.Source, err)
 		}
 		one := plannedQuery{Source: q.Source, Parent: q.Parent, SQL: would.SQL}
+		one.Columns = len(q.Query.Columns)
+		for name, list := range views {
+			for _, o := range list {
+				if o.Pass == q.Pass && o.Source == q.Source {
+					if one.Views == nil {
+						one.Views = map[string]int{}
+					}
+					one.Views[name] = len(o.Query.Columns)
+				}
+			}
+		}
 		for _, k := range q.Query.Key {
 			one.Order = append(one.Order, k.Name)
 		}
@@ -104,6 +132,15 @@ func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []pr
 	return out, nil
 }
 
+// ofViews tells how many columns each view asks for.
+func ofViews(views map[string]int) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(views)) {
+		fmt.Fprintf(&b, ", view %s %d", name, views[name])
+	}
+	return b.String()
+}
+
 func writePasses(w io.Writer, passes []plannedPass) error {
 	var b strings.Builder
 	for i, p := range passes {
@@ -120,8 +157,8 @@ func writePasses(w io.Writer, passes []plannedPass) error {
 			if q.EstimatedRows != nil {
 				rows = strconv.FormatInt(*q.EstimatedRows, 10)
 			}
-			fmt.Fprintf(&b, "\n  source %s%s\n    estimated rows: %s\n    order: %s\n    sql:\n%s\n",
-				q.Source, below, rows, strings.Join(q.Order, ", "), indented(q.SQL, "      "))
+			fmt.Fprintf(&b, "\n  source %s%s\n    estimated rows: %s\n    order: %s\n    columns: %d%s\n    sql:\n%s\n",
+				q.Source, below, rows, strings.Join(q.Order, ", "), q.Columns, ofViews(q.Views), indented(q.SQL, "      "))
 			if q.Plan != "" {
 				fmt.Fprintf(&b, "    engine:\n%s\n", indented(q.Plan, "      "))
 			}

@@ -216,6 +216,10 @@ type Mapping struct {
 	lost         bool     // from does not resolve: the mapping is checked, and left out
 }
 
+// Declared says that the mapping declares the view that this is, rather than
+// stand in it as it is.
+func (m *Mapping) Declared() bool { return m.viewPos.IsValid() }
+
 // Financial says that the mapping writes amounts or other financial elements.
 func (m *Mapping) Financial() bool { return len(financial(m.Root)) > 0 }
 

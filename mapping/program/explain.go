@@ -18,8 +18,10 @@ import (
 // Explanation tells how one resource came to be. It holds health data (row
 // values, element values) for the person who asked; it belongs in no log.
 type Explanation struct {
-	Type    string `json:"type"`
-	ID      string `json:"id"`
+	Type string `json:"type"`
+	ID   string `json:"id"`
+	// View is the view that the resource is made for, "" for the full one.
+	View    string `json:"view,omitempty"`
 	Mapping string `json:"mapping"`
 	Place   Place  `json:"place"`
 	Pass    int    `json:"pass"`
@@ -85,11 +87,15 @@ type Judge func(r *r4.Resource, findings []profiles.Finding) []profiles.Finding
 
 // Explain tells how the resource resourceType/id is made: it looks the id up
 // among the keys, runs the passes that yield it for that key alone, and keeps
-// what was read. There is one Explanation for each mapping that makes it,
-// which is one unless the set has two rows for one id.
+// what was read. There is one Explanation for each mapping and view that makes
+// it, the full view first; views, where given, lists the only ones wanted. In a
+// set without views that is one, unless two rows have one id.
 //
 // Errors: ErrNoResource, *UnknownTypeError, and those of the warehouse.
-func (p *Program) Explain(ctx context.Context, snap source.Snapshot, resourceType, id string, judge Judge) ([]*Explanation, error) {
+func (p *Program) Explain(ctx context.Context, snap source.Snapshot, resourceType, id string, judge Judge, views ...string) ([]*Explanation, error) {
+	if views == nil {
+		views = append([]string{""}, p.set.Views...)
+	}
 	known := false
 	var out []*Explanation
 	for i, mappings := range p.passes {
@@ -105,7 +111,7 @@ func (p *Program) Explain(ctx context.Context, snap source.Snapshot, resourceTyp
 			return nil, err
 		}
 		for _, key := range keys {
-			found, err := p.explainKey(ctx, snap, i, resourceType, id, key, judge)
+			found, err := p.explainKey(ctx, snap, Request{Pass: i + 1, Types: []string{resourceType}, Views: views}, id, key, judge)
 			if err != nil {
 				return nil, err
 			}
@@ -179,8 +185,7 @@ func (p *Program) keysOf(ctx context.Context, snap source.Snapshot, mappings []*
 }
 
 // explainKey runs one pass for one key of its parent.
-func (p *Program) explainKey(ctx context.Context, snap source.Snapshot, pass int, resourceType, id string, key []string, judge Judge) ([]*Explanation, error) {
-	request := Request{Pass: pass + 1, Types: []string{resourceType}}
+func (p *Program) explainKey(ctx context.Context, snap source.Snapshot, request Request, id string, key []string, judge Judge) ([]*Explanation, error) {
 	f := &focus{Snapshot: snap, key: key}
 	for _, q := range p.Queries(request) {
 		if q.Parent == "" {
@@ -192,8 +197,11 @@ func (p *Program) explainKey(ctx context.Context, snap source.Snapshot, pass int
 		if string(e.ID) != id {
 			return nil
 		}
-		x := &Explanation{Type: e.Type, ID: string(e.ID), Key: string(e.Key), Pass: pass + 1, Place: placeOf(e.Pos)}
-		m := p.mappingAt(pass, resourceType, x.Place)
+		x := &Explanation{Type: e.Type, ID: string(e.ID), Key: string(e.Key), View: e.View, Pass: request.Pass, Place: placeOf(e.Pos)}
+		m := p.mappingAt(request.Pass-1, e.Type, x.Place)
+		if v := viewOf(m, e.View); v != nil {
+			m = v
+		}
 		x.Mapping = m.Name
 		x.Resource = e.Resource.AppendJSON(nil)
 		x.Elements = p.elements(e.Resource, writersOf(m))
@@ -220,8 +228,8 @@ func (p *Program) explainKey(ctx context.Context, snap source.Snapshot, pass int
 // Explain does. It is for tests and reports, not for the way of many resources.
 func (p *Program) Elements(e *Emitted) []Element {
 	for _, m := range p.set.Mappings {
-		if m.Type.Name() == e.Type && m.Pos == e.Pos {
-			return p.elements(e.Resource, writersOf(m))
+		if v := viewOf(m, e.View); v != nil && m.Type.Name() == e.Type && m.Pos == e.Pos {
+			return p.elements(e.Resource, writersOf(v))
 		}
 	}
 	return p.elements(e.Resource, nil)

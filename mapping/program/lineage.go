@@ -43,6 +43,8 @@ type Use struct {
 	Columns []string `json:"columns"`
 	Map     string   `json:"map,omitempty"`
 	Place   Place    `json:"place"`
+	// Views are the views of the set, beside the full one, in which it stays.
+	Views []string `json:"views,omitempty"`
 }
 
 // ColumnUse is one column of a source and where its values go.
@@ -81,6 +83,7 @@ type TableUse struct {
 // not write. Only the topmost of a branch is listed.
 type Unmapped struct {
 	Mapping string `json:"mapping"`
+	View    string `json:"view,omitempty"` // "" for the full one
 	Profile string `json:"profile"`
 	Element string `json:"element"` // element id
 	Path    string `json:"path"`    // the same as a path of the language
@@ -89,6 +92,8 @@ type Unmapped struct {
 
 // Lineage is where every value comes from and where every column goes.
 type Lineage struct {
+	// Views are the names of the set's views, beside the full one.
+	Views   []string    `json:"views,omitempty"`
 	Uses    []Use       `json:"uses"`
 	Sources []SourceUse `json:"sources"`
 	Tables  []TableUse  `json:"tables,omitempty"`
@@ -102,10 +107,30 @@ type Lineage struct {
 // text, so that a column passed on by * counts as unused unless a mapping or
 // another part of the text names it.
 func (p *Program) Lineage(catalog *source.Catalog) *Lineage {
-	l := &Lineage{}
+	l := &Lineage{Views: p.Views()}
 	for _, m := range p.set.Mappings {
-		l.Uses = append(l.Uses, usesOf(m)...)
+		uses := usesOf(m)
 		l.MustSupport = append(l.MustSupport, unmapped(m)...)
+		for _, v := range m.Views {
+			stays := usesOf(v)
+			for i := range uses {
+				if slices.ContainsFunc(stays, func(u Use) bool { return u.Place == uses[i].Place && u.Path == uses[i].Path && u.Role == uses[i].Role }) {
+					uses[i].Views = append(uses[i].Views, v.View)
+				}
+			}
+			if v.Declared() {
+				// What the view drops on purpose is not told as lacking.
+				whole := *m
+				whole.View, whole.Profiles = v.View, v.Profiles
+				lacking := unmapped(v)
+				for _, u := range unmapped(&whole) {
+					if slices.Contains(lacking, u) {
+						l.MustSupport = append(l.MustSupport, u)
+					}
+				}
+			}
+		}
+		l.Uses = append(l.Uses, uses...)
 	}
 	sources := p.sources()
 	for _, s := range sources {
@@ -474,7 +499,7 @@ func unmapped(m *check.Mapping) []Unmapped {
 			}
 			if !anyWritten(written, path, e.Choice()) {
 				if e.MustSupport {
-					out = append(out, Unmapped{Mapping: m.Name, Profile: prof.Canonical(), Element: e.ID, Path: path, Short: e.Short})
+					out = append(out, Unmapped{Mapping: m.Name, View: m.View, Profile: prof.Canonical(), Element: e.ID, Path: path, Short: e.Short})
 				}
 				return
 			}

@@ -23,11 +23,11 @@ func TestLineage(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := p.Lineage(catalog)
-	ear := &ear{Snapshot: snapshot(t, w), warehouse: w, asked: map[string]map[string]bool{}}
+	heard := &ear{Snapshot: snapshot(t, w), warehouse: w, asked: map[string]map[string]bool{}}
 	nothing := func(*program.Emitted) error { return nil }
 	// All rows, and those of one patient: the second asks for the patient column.
 	for _, r := range []program.Request{{}, {Patients: []string{"10133"}}} {
-		if _, err := p.Run(ctx, ear, r, nothing); err != nil {
+		if _, err := p.Run(ctx, heard, r, nothing); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,17 +41,39 @@ func TestLineage(t *testing.T) {
 		}
 		slices.Sort(got)
 		var want []string
-		for c := range ear.asked[s.Source] {
+		for c := range heard.asked[s.Source] {
 			want = append(want, c)
 		}
 		slices.Sort(want)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s (-asked +lineage):\n%s", s.Source, d)
 		}
-		delete(ear.asked, s.Source)
+		delete(heard.asked, s.Source)
 	}
-	for name := range ear.asked {
+	for name := range heard.asked {
 		t.Errorf("source %s is read, and not in the lineage", name)
+	}
+	// A view asks for no more than its own uses, keys and conditions.
+	narrow := &ear{Snapshot: snapshot(t, w), warehouse: w, asked: map[string]map[string]bool{}}
+	if _, err := p.Run(ctx, narrow, program.Request{Views: []string{"basis"}}, nothing); err != nil {
+		t.Fatal(err)
+	}
+	amounts := 0
+	for _, s := range l.Sources {
+		for _, c := range s.Columns {
+			stays := slices.ContainsFunc(c.Roles, func(r string) bool { return r != "patient" }) || slices.ContainsFunc(l.Uses, func(u program.Use) bool {
+				return u.Source == s.Source && slices.Contains(u.Views, "basis") && slices.Contains(u.Columns, c.Column)
+			})
+			if asked := narrow.asked[s.Source][strings.ToLower(c.Column)]; asked != stays {
+				t.Errorf("view basis, column %s.%s: asked for %v, in the lineage %v", s.Source, c.Column, asked, stays)
+			}
+			if !stays {
+				amounts++
+			}
+		}
+	}
+	if amounts < 10 {
+		t.Errorf("the view leaves out %d columns", amounts)
 	}
 	if d := cmp.Diff([]program.TableUse{
 		{Table: "tuva.eligibility", Unused: []string{"dual_status_code", "medicare_status_code"}},

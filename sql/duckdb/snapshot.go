@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -263,25 +264,31 @@ func (s *Snapshot) Explain(ctx context.Context, q *source.Query) (*source.Explan
 	return out, nil
 }
 
-// estimate reads the row estimate of the first operator that has one.
+// estimate reads the row estimate of the first operator that has one. The
+// engine says 0 of the projections that it lays around a sort to shorten its
+// rows; what stands below them yields as many rows as they do.
 func estimate(plan string) int64 {
 	type node struct {
+		Name     string          `json:"name"`
 		Extra    map[string]any  `json:"extra_info"`
 		Children json.RawMessage `json:"children"`
 	}
-	raw := json.RawMessage(plan)
+	raw, found := json.RawMessage(plan), int64(-1)
 	for len(raw) > 0 {
 		var nodes []node
 		if json.Unmarshal(raw, &nodes) != nil || len(nodes) == 0 {
-			return -1
+			break
 		}
 		if text, ok := nodes[0].Extra["Estimated Cardinality"].(string); ok {
 			var n int64
 			if _, err := fmt.Sscan(text, &n); err == nil {
-				return n
+				found = n
 			}
+		}
+		if name := strings.TrimSpace(nodes[0].Name); found > 0 || found == 0 && name != "PROJECTION" && name != "ORDER_BY" {
+			break
 		}
 		raw = nodes[0].Children
 	}
-	return -1
+	return found
 }
