@@ -56,6 +56,21 @@ var librarySets = []librarySet{
 		charge: "item.adjudication[submitted].amount.value", paid: "item.adjudication[benefit].amount.value",
 		member: "identifier.value",
 	},
+	{
+		name: "cms-idr", mappings: "cms-idr", warehouse: "cms-idr", schema: "idr",
+		charge: "item.adjudication[CLM_LINE_SBMT_CHRG_AMT].amount.value", paid: "payment.amount.value",
+		member: "id",
+		agreement: []agreementSet{{
+			name: "bfd-idr", expected: "cms-idr/expected", atLeast: 0.95,
+			// The publisher returns claims that its profiles do not allow.
+			args: []string{"--policy", "flag"},
+		}},
+	},
+	{
+		name: "cms-idr-bulk", mappings: "cms-idr", warehouse: "cms-idr-bulk", schema: "idr",
+		charge: "item.adjudication[CLM_LINE_SBMT_CHRG_AMT].amount.value", paid: "payment.amount.value",
+		member: "id",
+	},
 }
 
 // TestLibrary proves every shipped set; UPDATE=1 rewrites the goldens.

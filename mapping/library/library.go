@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-//go:embed tuva
+//go:embed cms-idr tuva
 var sets embed.FS
 
 // Names lists the shipped sets, sorted.

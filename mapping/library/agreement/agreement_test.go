@@ -100,6 +100,14 @@ func TestCompare(t *testing.T) {
 			Tally{Agreed: 2, Missing: 1},
 		},
 		{
+			"moved only where ours does not write it", "move: [{from: Patient.b, to: Patient.race, reason: x}]\n",
+			`"b":"white"`, `"b":"white"`, Tally{Agreed: 2},
+		},
+		{
+			"said twice", "keys: [{at: Patient.a, by: [k]}]\ndoubles: [{at: Patient.a, reason: line and claim}]\n",
+			`"a":[{"k":"1"},{"k":"1"},{"k":"2"}],"b":["1","2","3","4","5","6","7"]`, `"a":[{"k":"1"},{"k":"2"}],"b":["1","2","3","4","5","6","7"]`, Tally{Agreed: 10},
+		},
+		{
 			"read as", "values: [{at: Patient.created, as: date, reason: instants}, {at: Patient.icd, as: undotted, reason: dots}]\n",
 			`"created":"2021-01-02T00:00:00Z","icd":"A01.1"`, `"created":"2021-01-02","icd":"A011"`, Tally{Agreed: 3},
 		},
@@ -145,6 +153,15 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// A contained resource to which nothing refers counts, too.
+func TestContainedAlone(t *testing.T) {
+	t.Parallel()
+	r := compare(t, byID, `{"resourceType":"Claim","id":"1","contained":[{"resourceType":"Observation","id":"o","status":"final"}]}`, `{"resourceType":"Claim","id":"1"}`)
+	if diff := cmp.Diff(Tally{Agreed: 1, Missing: 3}, r.Total); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Expected resources without a certain element say that there must be none.
 func TestNotThere(t *testing.T) {
 	t.Parallel()
@@ -168,6 +185,7 @@ func TestRulesRefused(t *testing.T) {
 		{"no pair", "draft: x\n", "pair no type"},
 		{"no reason", byID + "exclude: [{at: a}]\n", "without path or reason"},
 		{"unknown reading", byID + "values: [{at: a, as: near, reason: x}]\n", `values as "near"`},
+		{"doubles without key", byID + "doubles: [{at: Patient.a, reason: x}]\n", "has no key"},
 		{"move to many", byID + "move: [{from: a, to: 'b.*', reason: x}]\n", "one path"},
 	}
 	for _, tt := range tests {

@@ -201,7 +201,9 @@ func (c *comparison) resource(e Resource) {
 	} else {
 		c.report.lost = append(c.report.lost, kind)
 	}
-	theirs := c.keep(c.leaves(e, true), true)
+	theirLeaves := c.leaves(e, true)
+	c.move(theirLeaves, ourLeaves)
+	theirs := c.keep(theirLeaves, true)
 	mine := c.keep(ourLeaves, false)
 
 	type side struct{ theirs, mine []string }
@@ -251,22 +253,39 @@ func tally(theirs, mine []string) Tally {
 
 // leaves makes a resource ready and flattens it.
 func (c *comparison) leaves(r Resource, expected bool) []leaf {
-	w := &weaver{c: c, expected: expected, root: r}
+	w := &weaver{c: c, expected: expected, root: r, followed: map[string]bool{}}
 	tree := w.weave(map[string]any(r), []segment{{name: typeOf(r)}}, 0).(map[string]any)
 	delete(tree, "fullUrl")
+	w.leftover(tree)
 	c.link(tree, typeOf(r))
-	f := &flattener{keys: c.keys, draft: c.rules.Draft != ""}
-	f.flatten(tree, []segment{{name: typeOf(r)}})
+	f := &flattener{keys: c.keys, draft: c.rules.Draft != "", doubles: map[string]bool{}, doubled: map[string]int{}}
 	if expected {
-		for i, l := range f.out {
-			for _, m := range c.rules.Move {
-				if from := parsePath(m.From); len(from) == len(l.at) && matches(from, l.at) {
-					f.out[i].at = moved(l.at, parsePath(m.To))
-				}
+		for _, d := range c.rules.Doubles {
+			f.doubles[d.At] = true
+		}
+	}
+	f.flatten(tree, []segment{{name: typeOf(r)}})
+	for _, d := range c.rules.Doubles {
+		c.report.skipped[d] += f.doubled[d.At]
+		c.report.Excluded += f.doubled[d.At]
+	}
+	return f.out
+}
+
+// move takes expected leaves to where the rules say that we write them.
+func (c *comparison) move(theirs, mine []leaf) {
+	for _, m := range c.rules.Move {
+		from, to := parsePath(m.From), parsePath(m.To)
+		at := func(l leaf) bool { return len(from) == len(l.at) && matches(from, l.at) }
+		if slices.ContainsFunc(mine, at) {
+			continue
+		}
+		for i, l := range theirs {
+			if at(l) {
+				theirs[i].at = moved(l.at, to)
 			}
 		}
 	}
-	return f.out
 }
 
 // link replaces numbers that point to entries by what those entries are.
@@ -378,6 +397,21 @@ type weaver struct {
 	c        *comparison
 	expected bool
 	root     Resource
+	followed map[string]bool // ids of contained resources
+}
+
+// leftover keeps the contained resources to which no reference leads, so that
+// their leaves count.
+func (w *weaver) leftover(tree map[string]any) {
+	var rest []any
+	for _, c := range objects(w.root["contained"]) {
+		if id, _ := c["id"].(string); !w.followed[id] {
+			rest = append(rest, w.weave(c, []segment{{name: typeOf(w.root)}, {name: "contained"}}, 1))
+		}
+	}
+	if rest != nil {
+		tree["contained"] = rest
+	}
 }
 
 // inlineDepth ends circles of references.
@@ -441,6 +475,7 @@ func (w *weaver) target(ref string) (Resource, bool) {
 	if local, ok := strings.CutPrefix(ref, "#"); ok {
 		for _, c := range objects(w.root["contained"]) {
 			if c["id"] == local {
+				w.followed[local] = true
 				return c, true
 			}
 		}

@@ -42,6 +42,7 @@ func (r *Report) Print(out io.Writer) error {
 		fmt.Fprintf(w, "%8d  code systems, URLs and profiles: another version of the guides\n", r.drafted)
 	}
 	r.printSkips(w, "excluded", r.rules.Exclude)
+	r.printSkips(w, "excluded as said twice", r.rules.Doubles)
 	r.printPaths(w)
 	return w.Flush()
 }

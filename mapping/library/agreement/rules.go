@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -45,6 +46,9 @@ type Rules struct {
 	NotThere map[string]string `yaml:"not_there"`
 	// Keys tell the entries of a list apart where their codes do not.
 	Keys []Key `yaml:"keys"`
+	// Doubles are lists in which the publisher says the same again: a further
+	// entry of a key that occurred is not compared. It counts as excluded.
+	Doubles []Skip `yaml:"doubles"`
 	// Links are numbers that point to entries of a list of the same resource;
 	// what they point to is compared.
 	Links []Link `yaml:"links"`
@@ -95,8 +99,8 @@ type Rename struct {
 	Reason string `yaml:"reason"`
 }
 
-// Move takes the leaves at From to To; keys of lists stay where the paths
-// share their beginning.
+// Move takes the leaves at From to To, unless ours has leaves at From; keys of
+// lists stay where the paths share their beginning.
 type Move struct {
 	From   string `yaml:"from"`
 	To     string `yaml:"to"`
@@ -159,6 +163,12 @@ func (r *Rules) check() error {
 	}
 	for _, s := range r.Ignore {
 		reason("ignore", s.At, s.Reason)
+	}
+	for _, s := range r.Doubles {
+		reason("doubles", s.At, s.Reason)
+		if !slices.ContainsFunc(r.Keys, func(k Key) bool { return k.At == s.At }) {
+			complain("doubles %q: the list has no key", s.At)
+		}
 	}
 	for _, s := range r.Exclude {
 		reason("exclude", s.At, s.Reason)

@@ -174,7 +174,10 @@ type leaf struct {
 type flattener struct {
 	keys  map[string]Key // by bare path of the list
 	draft bool           // codings are not told apart by their system
-	out   []leaf
+	// doubles are the lists, by bare path, whose repeated keys are set apart.
+	doubles map[string]bool
+	out     []leaf
+	doubled map[string]int // leaves set apart, by list
 }
 
 // flatten lists the leaves of a resource in the order of names.
@@ -188,13 +191,20 @@ func (f *flattener) flatten(v any, at []segment) {
 			f.flatten(v[name], append(slices.Clone(at), segment{name: name}))
 		}
 	case []any:
+		seen := map[segment]bool{}
 		for _, e := range v {
 			here := slices.Clone(at)
+			before := len(f.out)
+			last := &here[len(here)-1]
 			if m, ok := e.(map[string]any); ok {
-				last := &here[len(here)-1]
 				last.label, last.key = f.tell(m, here)
 			}
 			f.flatten(e, here)
+			if list := bare(here); f.doubles[list] && seen[*last] {
+				f.doubled[list] += len(f.out) - before
+				f.out = f.out[:before]
+			}
+			seen[*last] = true
 		}
 	default:
 		if text, ok := scalar(v); ok {
