@@ -37,14 +37,17 @@ type smart struct {
 	TokenEndpointAuthSigningAlgValuesSupported []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	GrantTypesSupported                        []string `json:"grant_types_supported"`
 	ScopesSupported                            []string `json:"scopes_supported"`
-	IntrospectionEndpoint                      string   `json:"introspection_endpoint"`
-	RevocationEndpoint                         string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint                      string   `json:"introspection_endpoint,omitempty"`
+	RevocationEndpoint                         string   `json:"revocation_endpoint,omitempty"`
+	AuthorizationEndpoint                      string   `json:"authorization_endpoint,omitempty"`
+	ResponseTypesSupported                     []string `json:"response_types_supported,omitempty"`
 	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported"`
 	Capabilities                               []string `json:"capabilities"`
 }
 
 func (s *Server) smartConfiguration(w http.ResponseWriter, _ *http.Request) {
-	if s.options.Authority == nil {
+	a := s.authenticator()
+	if a == nil {
 		w.Header().Del("Cache-Control")
 		s.refuse(w, fail("not-found", "this server asks for no authorization"))
 		return
@@ -53,17 +56,42 @@ func (s *Server) smartConfiguration(w http.ResponseWriter, _ *http.Request) {
 	for _, t := range s.sortedTypes() {
 		scopes = append(scopes, "system/"+t.Name+".rs", "system/"+t.Name+".read")
 	}
-	writeJSON(w, plain, smart{
-		TokenEndpoint:                              s.options.Authority.TokenURL(),
+	doc := smart{
+		TokenEndpoint:                              a.TokenURL(),
 		TokenEndpointAuthMethodsSupported:          []string{"private_key_jwt"},
-		TokenEndpointAuthSigningAlgValuesSupported: s.options.Authority.Algorithms(),
+		TokenEndpointAuthSigningAlgValuesSupported: a.Algorithms(),
 		GrantTypesSupported:                        []string{"client_credentials"},
 		ScopesSupported:                            scopes,
-		IntrospectionEndpoint:                      s.base + introspectPath,
-		RevocationEndpoint:                         s.base + revokePath,
 		CodeChallengeMethodsSupported:              []string{"S256"},
 		Capabilities:                               []string{"client-confidential-asymmetric", "permission-v1", "permission-v2"},
-	})
+	}
+	if s.options.External == nil {
+		doc.IntrospectionEndpoint, doc.RevocationEndpoint = s.base+introspectPath, s.base+revokePath
+		if s.options.AppLaunchStub {
+			doc.AuthorizationEndpoint = s.base + authorizePath
+			doc.GrantTypesSupported = append(doc.GrantTypesSupported, "authorization_code")
+			doc.ResponseTypesSupported = []string{"code"}
+		}
+	}
+	writeJSON(w, plain, doc)
+}
+
+// authorize answers every request to launch an app: there is no app launch here
+// (SB-010; RFC 6749, 4.1.2.1).
+func (s *Server) authorize(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusBadRequest, plain,
+		[]byte(`{"error":"unsupported_response_type","error_description":"this server offers backend services alone"}`+"\n"))
+}
+
+// tokenKeys publishes the keys that sign access tokens.
+func (s *Server) tokenKeys(w http.ResponseWriter, r *http.Request) {
+	set, err := s.options.TokenKeys(r.Context())
+	if err != nil {
+		w.Header().Del("Cache-Control")
+		s.refuse(w, s.transient(r, "read token keys", err))
+		return
+	}
+	write(w, http.StatusOK, plain, set)
 }
 
 // sortedTypes are the types served now, by name.
@@ -98,17 +126,17 @@ func (s *Server) capability() object {
 		"documentation": "Claims data in bulk: kick off an export, poll its status, download the files of its manifest.",
 		"operation":     []object{{"name": "export", "definition": bulkOperations + "export", "documentation": parameterText(export.LevelSystem)}},
 	}
-	if s.options.Authority != nil {
+	if a := s.authenticator(); a != nil {
+		endpoints := []object{{"url": "token", "valueUri": a.TokenURL()}}
+		if s.options.External == nil {
+			endpoints = append(endpoints, object{"url": "introspect", "valueUri": s.base + introspectPath}, object{"url": "revoke", "valueUri": s.base + revokePath})
+		}
 		rest["security"] = object{
 			"cors": true,
 			"service": []object{{"coding": []object{{
 				"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR",
 			}}, "text": "SMART Backend Services"}},
-			"extension": []object{{"url": oauthURIs, "extension": []object{
-				{"url": "token", "valueUri": s.options.Authority.TokenURL()},
-				{"url": "introspect", "valueUri": s.base + introspectPath},
-				{"url": "revoke", "valueUri": s.base + revokePath},
-			}}},
+			"extension": []object{{"url": oauthURIs, "extension": endpoints}},
 		}
 	}
 	types := s.sortedTypes()

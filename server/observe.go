@@ -55,6 +55,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Request-Id", v.id)
 		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
 		if s.http.TLSConfig != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
@@ -91,7 +94,7 @@ func (s *Server) audit(r *http.Request, access *auth.Access, action, exportID, o
 	}
 	ctx := context.WithoutCancel(r.Context())
 	err := s.options.Audit(ctx, control.Event{At: s.now(), ClientID: access.Client.ID, Action: action, ExportID: exportID,
-		Outcome: outcome, Detail: detail})
+		Outcome: outcome, Detail: detail, Remote: auth.RemoteAddress(r)})
 	if err != nil {
 		s.options.Log.ErrorContext(ctx, "audit event lost", slog.String("request_id", requestID(r)), slog.String("action", action),
 			slog.String("job_id", exportID), slog.String("outcome", outcome), slog.String("error", err.Error()))

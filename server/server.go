@@ -40,6 +40,8 @@ const (
 	TokenPath      = "/auth/token"
 	introspectPath = "/auth/introspect"
 	revokePath     = "/auth/revoke"
+	authorizePath  = "/auth/authorize"
+	keysPath       = "/auth/jwks.json"
 	smartPath      = "/.well-known/smart-configuration"
 )
 
@@ -73,7 +75,17 @@ type Options struct {
 	// Authority authenticates clients. Nil serves everybody without asking,
 	// which is for loopback and tests alone (SB-102).
 	Authority *auth.Authority
-	Software  Software
+	// External takes the tokens of an authorization server elsewhere, in the
+	// Authority's place (SB-100).
+	External *auth.External
+	// TokenKeys publishes the keys that sign access tokens; nil where they are
+	// not signed.
+	TokenKeys func(context.Context) ([]byte, error)
+	// AppLaunchStub advertises an authorization endpoint that answers every
+	// request with an OAuth error, for clients and test kits that insist on one
+	// (SB-010).
+	AppLaunchStub bool
+	Software      Software
 	// ServiceDate names the search parameter of a resource type that tells its
 	// date of service, "" where the type has none; nil knows none. Clients with
 	// an earliest date of service are held to it by that.
@@ -260,6 +272,12 @@ func (s *Server) routes() http.Handler {
 		s.route(r, smartPath, public(s.smartConfiguration))
 		s.route(r, "/OperationDefinition/{name}", public(s.operationDefinition))
 		if a := s.options.Authority; a != nil {
+			if s.options.AppLaunchStub {
+				s.route(r, authorizePath, methods{http.MethodGet: s.authorize, http.MethodPost: s.authorize})
+			}
+			if s.options.TokenKeys != nil {
+				s.route(r, keysPath, public(s.tokenKeys))
+			}
 			r.HandleFunc(TokenPath, a.ServeToken)
 			r.HandleFunc(introspectPath, a.ServeIntrospection)
 			r.HandleFunc(revokePath, a.ServeRevocation)
@@ -310,13 +328,32 @@ func insufficient(text string) *problem {
 	return p
 }
 
+// authenticator is who knows tokens.
+type authenticator interface {
+	Authenticate(ctx context.Context, h http.Header) (*auth.Access, error)
+	TokenURL() string
+	Algorithms() []string
+}
+
+// authenticator is nil where everybody is served.
+func (s *Server) authenticator() authenticator {
+	switch {
+	case s.options.External != nil:
+		return s.options.External
+	case s.options.Authority != nil:
+		return s.options.Authority
+	}
+	return nil
+}
+
 // access authenticates a request (SB-080..082).
 func (s *Server) access(r *http.Request) (*auth.Access, *problem) {
-	if s.options.Authority == nil {
+	authenticate := s.authenticator()
+	if authenticate == nil {
 		all, _ := auth.ParseScopes("system/*.rs")
 		return &auth.Access{Client: &auth.Client{Enabled: true}, Scopes: all}, nil
 	}
-	access, err := s.options.Authority.Authenticate(r.Context(), r.Header)
+	access, err := authenticate.Authenticate(r.Context(), r.Header)
 	switch {
 	case err == nil:
 		note(r, access.Client.ID)

@@ -101,7 +101,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	separate := r.URL.Query().Get("separate-export-status") == "true"
 	switch e.State {
 	case export.StateComplete:
-		manifest, err := s.options.Exports.Manifest(r.Context(), id, s.base+filePath+id+"/", s.options.Authority != nil)
+		manifest, err := s.options.Exports.Manifest(r.Context(), id, s.base+filePath+id+"/", s.authenticator() != nil)
 		if gone(err) {
 			s.refuse(w, fail("not-found", "there is no such export, or not any more"))
 			return

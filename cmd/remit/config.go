@@ -35,6 +35,24 @@ type config struct {
 	Workers       int      `help:"Chunks that run at the same time." placeholder:"N"`
 	TLSCert       string   `help:"PEM file of the server's certificate chain; without it the server speaks plain HTTP." placeholder:"FILE" name:"tls-cert"`
 	TLSKey        string   `help:"PEM file of the certificate's private key." placeholder:"FILE" name:"tls-key"`
+	TLSClientCA   string   `help:"PEM file of the authorities of client certificates; every client must then show one." placeholder:"FILE" name:"tls-client-ca"`
+	BehindProxy   bool     `help:"A proxy in front speaks TLS: plain HTTP may be bound off loopback." name:"behind-proxy"`
+	NoAuth        bool     `help:"Serve everybody without asking, on loopback alone, for development." name:"insecure-no-auth"`
+	AdminAddr     string   `help:"Address of the administrators' API; none without it." placeholder:"HOST:PORT" name:"admin-addr"`
+	AdminKeys     string   `help:"File of the administrators' credentials: lines NAME:SECRET." placeholder:"FILE" name:"admin-credentials"`
+	ServerName    string   `help:"This server's name in the audit trail; the machine's where none is given." placeholder:"NAME" name:"server-name"`
+	AuditLog      string   `help:"File to which audit events are appended as FHIR AuditEvents, beside the trail in the control store." placeholder:"FILE" name:"audit-log"`
+	AuditDays     int      `help:"Days that the audit trail is kept; 0 is for ever." placeholder:"DAYS" name:"audit-days"`
+	TokenSecret   string   `help:"File whose content seals signing keys: access tokens are then signed JWTs." placeholder:"FILE" name:"token-secret-file"`
+	AppLaunchStub bool     `help:"Advertise an authorization endpoint that refuses everybody, for clients that insist on one." name:"app-launch-stub"`
+	AuthToken     string   `help:"Token endpoint of another authorization server, which then makes the tokens." placeholder:"URL" name:"auth-token-url"`
+	AuthIssuer    string   `help:"Its issuer, where its tokens are JWTs." placeholder:"URL" name:"auth-issuer"`
+	AuthJWKS      string   `help:"Its keys, where its tokens are JWTs." placeholder:"URL" name:"auth-jwks"`
+	AuthCheck     string   `help:"Its introspection endpoint, where its tokens are to be asked for." placeholder:"URL" name:"auth-introspection"`
+	AuthClient    string   `help:"Our client id there." placeholder:"ID" name:"auth-client-id"`
+	AuthSecret    string   `help:"File of our secret there." placeholder:"FILE" name:"auth-secret-file"`
+	AuthAudience  string   `help:"Audience of its tokens for us; the public URL where none is given." placeholder:"URL" name:"auth-audience"`
+	AuthScopes    []string `help:"Scope that each of its tokens must have." placeholder:"SCOPE" name:"auth-scope" sep:"none"`
 	JWKSHost      []string `help:"Private host, address or range from which a client's JWKS URL may be fetched." placeholder:"HOST" name:"jwks-host" sep:"none"`
 	JWKSLoopback  bool     `help:"Allow JWKS URLs of plain HTTP on loopback." name:"jwks-loopback"`
 	LogLevel      string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
@@ -72,6 +90,24 @@ func settings() []setting {
 		{key: "workers", help: "chunks that run at the same time", number: func(c *config) *int { return &c.Workers }},
 		{key: "tls_cert", help: "PEM file of the server's certificate chain", text: func(c *config) *string { return &c.TLSCert }},
 		{key: "tls_key", help: "PEM file of its private key", text: func(c *config) *string { return &c.TLSKey }},
+		{key: "tls_client_ca", help: "PEM file of the authorities of client certificates", text: func(c *config) *string { return &c.TLSClientCA }},
+		{key: "behind_proxy", help: "a proxy in front speaks TLS", flag: func(c *config) *bool { return &c.BehindProxy }},
+		{key: "insecure_no_auth", help: "serve everybody without asking, on loopback alone", flag: func(c *config) *bool { return &c.NoAuth }},
+		{key: "admin_addr", help: "address of the administrators' API", text: func(c *config) *string { return &c.AdminAddr }},
+		{key: "admin_credentials", help: "file of the administrators' credentials", text: func(c *config) *string { return &c.AdminKeys }},
+		{key: "server_name", help: "this server's name in the audit trail", text: func(c *config) *string { return &c.ServerName }},
+		{key: "audit_log", help: "file to which audit events are appended", text: func(c *config) *string { return &c.AuditLog }},
+		{key: "audit_days", help: "days that the audit trail is kept; 0 is for ever", number: func(c *config) *int { return &c.AuditDays }},
+		{key: "token_secret_file", help: "file whose content seals signing keys of access tokens", text: func(c *config) *string { return &c.TokenSecret }},
+		{key: "app_launch_stub", help: "advertise an authorization endpoint that refuses everybody", flag: func(c *config) *bool { return &c.AppLaunchStub }},
+		{key: "auth_token_url", help: "token endpoint of another authorization server", text: func(c *config) *string { return &c.AuthToken }},
+		{key: "auth_issuer", help: "its issuer", text: func(c *config) *string { return &c.AuthIssuer }},
+		{key: "auth_jwks", help: "its keys", text: func(c *config) *string { return &c.AuthJWKS }},
+		{key: "auth_introspection", help: "its introspection endpoint", text: func(c *config) *string { return &c.AuthCheck }},
+		{key: "auth_client_id", help: "our client id there", text: func(c *config) *string { return &c.AuthClient }},
+		{key: "auth_secret_file", help: "file of our secret there", text: func(c *config) *string { return &c.AuthSecret }},
+		{key: "auth_audience", help: "audience of its tokens for us", text: func(c *config) *string { return &c.AuthAudience }},
+		{key: "auth_scopes", help: "scopes that each of its tokens must have", list: func(c *config) *[]string { return &c.AuthScopes }},
 		{key: "jwks_hosts", help: "private hosts from which clients' JWKS URLs may be fetched", list: func(c *config) *[]string { return &c.JWKSHost }},
 		{key: "jwks_loopback", help: "allow JWKS URLs of plain HTTP on loopback", flag: func(c *config) *bool { return &c.JWKSLoopback }},
 		{key: "log_format", help: "text or json", text: func(c *config) *string { return &c.LogFormat }},
@@ -120,6 +156,16 @@ func (c *config) resolve(a *app) error {
 		return usagef("a TLS certificate and its key go together: give both or none")
 	case c.LogFormat != "text" && c.LogFormat != "json":
 		return usagef("log format %q: use text or json", c.LogFormat)
+	case c.TLSClientCA != "" && c.TLSCert == "":
+		return usagef("client certificates need TLS: give --tls-cert and --tls-key, too")
+	case (c.AdminAddr == "") != (c.AdminKeys == ""):
+		return usagef("the administrators' API needs both --admin-addr and --admin-credentials")
+	case c.AuditDays < 0:
+		return usagef("audit days %d: use a number of days, or 0 for ever", c.AuditDays)
+	case c.NoAuth && c.AuthToken != "":
+		return usagef("--insecure-no-auth and another authorization server exclude each other")
+	case c.AuthToken == "" && (c.AuthIssuer != "" || c.AuthJWKS != "" || c.AuthCheck != ""):
+		return usagef("another authorization server needs its --auth-token-url, too")
 	case c.Workers < 0:
 		return usagef("workers %d: use a number above 0", c.Workers)
 	}

@@ -84,7 +84,7 @@ func (c *demoCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	face, err := n.face(a, &cfg)
+	face, err := n.face(ctx, a, &cfg)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ import (
 	"remit/profiles"
 	"remit/profiles/r4"
 	"remit/profiles/search"
-	"remit/server"
+	"remit/server/audit"
 	"remit/server/auth"
 	"remit/server/export"
 	"remit/server/files"
@@ -37,8 +36,10 @@ type node struct {
 	files   *files.Store
 	engine  *export.Engine
 	reader  *export.Reader
-	log     *slog.Logger
-	ops     *ops.Ops
+	// auditLog is the copy of the audit trail in a file; nil where there is none.
+	auditLog *audit.Log
+	log      *slog.Logger
+	ops      *ops.Ops
 	// reloader holds the mapping set that the next job runs.
 	reloader *reloader
 }
@@ -85,8 +86,14 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if err != nil {
 		return nil, err
 	}
-	if n.control, err = control.Open(ctx, c.Control); err != nil {
+	if n.control, err = control.OpenAs(ctx, c.Control, c.ServerName); err != nil {
 		return nil, err
+	}
+	if c.AuditLog != "" {
+		if n.auditLog, err = audit.OpenLog(c.AuditLog, log); err != nil {
+			return nil, &usageError{err}
+		}
+		n.control.Follow(n.auditLog.Append)
 	}
 	if err := makeFolder(c.Store); err != nil {
 		return nil, err
@@ -145,6 +152,9 @@ func (n *node) Close() error {
 	}
 	if n.control != nil {
 		errs = append(errs, n.control.Close())
+	}
+	if n.auditLog != nil {
+		errs = append(errs, n.auditLog.Close())
 	}
 	if n.loaded != nil {
 		errs = append(errs, n.loaded.Close())
@@ -214,42 +224,13 @@ func knownType(name string) bool {
 	return t != nil && t.Kind() == r4.KindResource
 }
 
-// face makes the HTTP server of a node.
-func (n *node) face(a *app, c *config) (*server.Server, error) {
-	base := strings.TrimRight(c.PublicURL, "/")
-	store := auth.NewStore(n.control, a.now)
-	authority, err := auth.New(auth.Options{
-		Clients: store, Ledger: store, Tokens: store, TokenURL: base + server.TokenPath, KnownType: knownType, Query: knownQuery,
-		Fetch: auth.FetchOptions{AllowHosts: c.JWKSHost, AllowLoopbackHTTP: c.JWKSLoopback},
-		Audit: n.control.AddEvent, Log: n.log, Clock: a.now,
-	})
-	if err != nil {
-		return nil, err
-	}
-	var secure *tls.Config
-	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return nil, &usageError{fmt.Errorf("read TLS certificate: %w", err)}
-		}
-		secure = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	}
-	parameters, err := search.Bundled()
-	if err != nil {
-		return nil, err
-	}
-	return server.New(server.Options{
-		Reads: n.reader, Search: parameters,
-		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType, ServiceDate: serviceDate,
-		Authority: authority, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
-		Audit: n.control.AddEvent, Observe: n.ops.Request, TLS: secure, Log: n.log, Clock: a.now,
-	})
-}
-
 // listen opens the address and completes the public URL, which follows the
 // address where it is not given. Plain HTTP is for loopback alone: elsewhere
 // clients must be shown an https URL, be it of a proxy (BE-010).
 func (c *config) listen() (net.Listener, error) {
+	if err := c.mayBind(c.Addr); err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", c.Addr, err)
@@ -259,6 +240,24 @@ func (c *config) listen() (net.Listener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// mayBind refuses to speak plain HTTP where others than this machine hear it,
+// unless a proxy is said to stand in front; and to serve everybody there at all.
+func (c *config) mayBind(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("address %q is not HOST:PORT", addr)
+	}
+	switch {
+	case loopback(host):
+		return nil
+	case c.NoAuth:
+		return usagef("REFUSED: --insecure-no-auth hands the data to everybody who can reach %s; it is for loopback alone, such as 127.0.0.1:8080", addr)
+	case c.TLSCert == "" && !c.BehindProxy:
+		return usagef("REFUSED: %s would be reached by plain HTTP, and tokens and members' data would go in the clear; give --tls-cert and --tls-key, or --behind-proxy where a proxy in front speaks TLS", addr)
+	}
+	return nil
 }
 
 func (c *config) completePublicURL(addr net.Addr) error {

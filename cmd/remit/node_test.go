@@ -37,7 +37,7 @@ func TestNode(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	face, err := n.face(a, &c)
+	face, err := n.face(t.Context(), a, &c)
 	if err != nil {
 		t.Fatal(err)
 	}

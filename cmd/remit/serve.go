@@ -45,10 +45,15 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	face, err := n.face(a, &c.config)
+	face, err := n.face(ctx, a, &c.config)
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
+	stopAdmin, err := n.serveAdmin(a, &c.config)
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	defer stopAdmin()
 	var watching sync.WaitGroup
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
@@ -56,6 +61,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		ticker := time.NewTicker(c.Watch)
 		defer ticker.Stop()
 		watching.Go(func() { n.reloader.Watch(watch, ticker.C) })
+	}
+	if c.AuditDays > 0 {
+		watching.Go(func() { n.trimAudit(watch, a.now, c.AuditDays) })
 	}
 	err = n.watched(ctx, c.OpsAddr, func(ctx context.Context) error {
 		fmt.Fprintf(a.stdout, "serving %s\n", face.Base())
