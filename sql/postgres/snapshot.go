@@ -207,16 +207,22 @@ func (s *Snapshot) giveBack(c *pgconn.PgConn, sound bool) {
 
 // write completes, guards and renders a query.
 func (s *Snapshot) write(ctx context.Context, q *source.Query) (*source.Statement, error) {
+	full, err := s.complete(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return dialect.Select(full, s.asOf)
+}
+
+// complete tells what the rendering of q must know, and guards its SQL.
+func (s *Snapshot) complete(ctx context.Context, q *source.Query) (*source.Query, error) {
 	s.learn.Lock()
 	full, err := source.Complete(ctx, q, s.columns)
 	s.learn.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if err := source.Guard(full, s.w.volatile); err != nil {
-		return nil, err
-	}
-	return dialect.Select(full, s.asOf)
+	return full, source.Guard(full, s.w.volatile)
 }
 
 // columns asks the owner connection. A savepoint keeps a refused statement from
