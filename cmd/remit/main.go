@@ -60,6 +60,7 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"Read and verify the audit trail."`
 	Choices  choicesCmd  `cmd:"" name:"member-choices" help:"Manage which members' data may be shared for what."`
 	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
+	Bench    benchCmd    `cmd:"" help:"Measure reading, mapping, validating and writing on scaled claims."`
 	Config   configCmd   `cmd:"" help:"Print the effective configuration, secrets masked."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

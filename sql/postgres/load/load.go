@@ -95,6 +95,28 @@ func Into(ctx context.Context, dsn string, from source.Snapshot, tables []source
 	return report, nil
 }
 
+// Drop removes a schema that Into made, and all that is in it. Its caller has
+// made it: no other schema is to be dropped.
+func Drop(ctx context.Context, dsn, schema string) error {
+	name, err := source.QuoteIdent(strings.ToLower(schema))
+	if err != nil {
+		return fmt.Errorf("drop schema: %w", err)
+	}
+	c, where, err := connect(ctx, dsn, Options{})
+	if err != nil {
+		return err
+	}
+	l := &loader{conn: c}
+	err = l.exec(ctx, "DROP SCHEMA "+name+" CASCADE")
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = c.Close(closing)
+	if err != nil {
+		return fmt.Errorf("drop schema of %s: %w", where, err)
+	}
+	return nil
+}
+
 func connect(ctx context.Context, dsn string, o Options) (c *pgconn.PgConn, where string, err error) {
 	config, err := pgconn.ParseConfig(dsn)
 	if err != nil {
