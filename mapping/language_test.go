@@ -438,6 +438,18 @@ func TestRule33_Views(t *testing.T) {
 			t.Errorf("%s: %v, want %s", tc.name, err, tc.want)
 		}
 	}
+	// A node that loses all its data goes with its literals (rule 11).
+	set["eob.yaml"].Data = []byte(eob + "  extension: {url: \"https://payer.example/amount\", valueMoney: =total}\n" +
+		strings.Replace(basis, "drop: [total", "drop: [extension.valueMoney, total", 1))
+	extended, _, err := emitted(t, w, must(t, w, set), program.Request{Views: []string{"", "basis"}}, func(e *program.Emitted) string {
+		return fmt.Sprintf("%s %q %v", e.Type, e.View, strings.Contains(string(e.Resource.AppendJSON(nil)), "payer.example/amount"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(extended, `ExplanationOfBenefit "" true`) || slices.Contains(extended, `ExplanationOfBenefit "basis" true`) {
+		t.Errorf("the extension without its amount: %v", extended)
+	}
 	// What writes amounts and does not declare the view is left out of it.
 	set["eob.yaml"].Data = []byte(eob)
 	set["patient.yaml"].Data = []byte(string(set["patient.yaml"].Data) + "views: {basis: {drop: [deceasedDateTime]}}\n")

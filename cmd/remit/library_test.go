@@ -36,6 +36,9 @@ type librarySet struct {
 	// summed for the control totals, and member is the path of a Patient whose
 	// values stand in their first column.
 	charge, paid, member string
+	// views are exported and judged too: another version of the guides, or
+	// another face of the same rows. No view has fewer resources.
+	views []string
 	// agreement lists the datasets whose expected resources are compared:
 	// testdata/agreement/NAME.yaml are the rules, NAME.txt the golden.
 	agreement []agreementSet
@@ -71,6 +74,13 @@ var librarySets = []librarySet{
 		charge: "item.adjudication[CLM_LINE_SBMT_CHRG_AMT].amount.value", paid: "payment.amount.value",
 		member: "id",
 	},
+	{
+		name: "cms-rif", mappings: "cms-rif", warehouse: "cms-rif", schema: "rif",
+		charge: "total[submitted].amount.value", paid: "total[benefit].amount.value",
+		member:    "identifier.value",
+		views:     []string{"basis", "c4bb220"},
+		agreement: []agreementSet{{name: "bfd-rif", expected: "cms-rif/expected", atLeast: 0.95}},
+	},
 }
 
 // TestLibrary proves every shipped set; UPDATE=1 rewrites the goldens.
@@ -84,6 +94,9 @@ func TestLibrary(t *testing.T) {
 			t.Run("counts", func(t *testing.T) { checkCounts(t, &set, x) })
 			t.Run("references", func(t *testing.T) { checkReferences(t, x) })
 			t.Run("validate", func(t *testing.T) { checkValid(t, x) })
+			for _, view := range set.views {
+				t.Run("view "+view, func(t *testing.T) { checkView(t, &set, warehouse, view, x) })
+			}
 			t.Run("second opinion", func(t *testing.T) { checkOpinion(t, x) })
 			t.Run("totals", func(t *testing.T) { checkTotals(t, &set, warehouse) })
 			t.Run("postgres", func(t *testing.T) { checkPostgres(t, &set, x) })
@@ -149,6 +162,33 @@ func checkValid(t *testing.T, x *exported) {
 	}
 	if code, stdout, stderr := runRemit(t, args...); code != exitFine {
 		t.Errorf("validate ended with %d:\n%.2000s%s", code, stdout, stderr)
+	}
+}
+
+// checkView exports a view: as many resources of each type as in full, each
+// valid for the view's profiles, which are not those of the full view.
+func checkView(t *testing.T, set *librarySet, warehouse, view string, full *exported) {
+	x := readExport(t, exportSet(t, warehouse, set.mappings, append(slices.Clone(set.args), "--view", view)...))
+	if diff := cmp.Diff(full.report.Exported, x.report.Exported); diff != "" {
+		t.Errorf("resources (-full +view):\n%s", diff)
+	}
+	checkValid(t, x)
+	profiles := func(x *exported) map[string]bool {
+		out := map[string]bool{}
+		for _, r := range x.resources["ExplanationOfBenefit"] {
+			for _, p := range pick(r, []string{"meta", "profile"}) {
+				out[p] = true
+			}
+		}
+		return out
+	}
+	for p := range profiles(x) {
+		if profiles(full)[p] {
+			t.Errorf("the view has the profile %s of the full view", p)
+		}
+	}
+	if len(profiles(x)) != len(profiles(full)) {
+		t.Errorf("profiles of the view: %v; in full: %v", profiles(x), profiles(full))
 	}
 }
 

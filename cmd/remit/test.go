@@ -376,7 +376,7 @@ func (t *tester) judge(ctx context.Context, c *testCase, prog *program.Program, 
 func (e *expectation) check(all []made) []string {
 	var found []made
 	for _, m := range all {
-		if keyMatches(m.key, e.key) {
+		if keyMatches(m.key, e.key) && (e.id == "" || slices.Equal(valuesAt(m.elements, "id"), []string{e.id})) {
 			found = append(found, m)
 		}
 	}
@@ -393,7 +393,7 @@ func (e *expectation) check(all []made) []string {
 		for i, m := range found {
 			keys[i] = m.key
 		}
-		return []string{fmt.Sprintf("%s: %d resources %s match (%s), want 1; key: tells which", e.pos, len(found), e.resource, strings.Join(keys, "; "))}
+		return []string{fmt.Sprintf("%s: %d resources %s match (%s), want 1; key: or id: tells which", e.pos, len(found), e.resource, strings.Join(keys, "; "))}
 	}
 	m := found[0]
 	var out []string

@@ -54,6 +54,7 @@ type givenTable struct {
 
 // expectation is what one resource must be, or how many of a type there are.
 type expectation struct {
+	id       string // of a resource whose ids are plain; "" fits all
 	pos      diag.Pos
 	resource string
 	key      map[string]string
@@ -258,6 +259,7 @@ func (p *testParser) expectation(n *yaml.Node) expectation {
 				p.list.Errorf(p.pos(v), "unknown-resource", "%q is no resource type", e.resource)
 			}
 		},
+		"id": func(_, v *yaml.Node) { e.id = p.text(v, "an id") },
 		"key": func(_, v *yaml.Node) {
 			e.key = map[string]string{}
 			p.pairs(v, "key columns", func(k, v *yaml.Node) { e.key[strings.ToLower(k.Value)] = p.text(v, "a value") })

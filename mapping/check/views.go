@@ -100,7 +100,25 @@ func dropped(n *syntax.Node, path syntax.Path) (_ *syntax.Node, found bool) {
 	if len(out.Entries) == 0 && len(n.Entries) > 0 && len(out.First) == 0 && n.Ref == nil && n.Map == nil && n.Codes == nil && n.Seq == nil && n.Absent == nil && n.Assumed == nil {
 		return nil, found
 	}
+	// What lost all its data is nothing but literals, as where the data are
+	// empty, and goes with them (rule 11).
+	if found && hasData(n) && !hasData(&out) {
+		return nil, found
+	}
 	return &out, found
+}
+
+// hasData says that a node or one below it takes its value from rows, or makes
+// content where rows have none.
+func hasData(n *syntax.Node) bool {
+	if n.Text != nil {
+		return n.Text.IsSQL()
+	}
+	if n.Each != nil || n.Ref != nil || n.Map != nil || n.Seq != nil || n.Absent != nil || n.Assumed != nil {
+		return true
+	}
+	return slices.ContainsFunc(n.List, hasData) || slices.ContainsFunc(n.First, hasData) || slices.ContainsFunc(n.Codes, hasData) ||
+		slices.ContainsFunc(n.Entries, func(e *syntax.Entry) bool { return hasData(e.Node) })
 }
 
 // drops says that a step of a dropped path means a step that is written: one

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-//go:embed cms-idr tuva
+//go:embed cms-idr cms-rif tuva
 var sets embed.FS
 
 // Names lists the shipped sets, sorted.

@@ -594,7 +594,13 @@ func (r *runner) name() {
 		if i > 0 {
 			r.label = append(r.label, ',')
 		}
-		r.label = append(r.label, root.Query.Key[i].Name...)
+		// Engines differ in the case that they keep; the key of a row must not.
+		for _, c := range []byte(root.Query.Key[i].Name) {
+			if 'A' <= c && c <= 'Z' {
+				c |= 0x20
+			}
+			r.label = append(r.label, c)
+		}
 		r.label = append(r.label, '=')
 		r.label = append(r.label, r.row[col].Bytes()...)
 	}

@@ -75,10 +75,20 @@ func TestCompare(t *testing.T) {
 			Tally{Agreed: 2},
 		},
 		{
+			"one code under two systems, where systems are not compared", "draft: C4BB 0.1\n",
+			`"coding":[{"system":"s","code":"1"},{"system":"t","code":"1"},{"system":"t","code":"2"}]`,
+			`"coding":[{"system":"new","code":"1"}]`,
+			Tally{Agreed: 2, Missing: 1},
+		},
+		{
 			"keys", "keys: [{at: Patient.item, by: [sequence]}]\n",
 			`"item":[{"sequence":1,"v":1},{"sequence":2,"v":2}]`,
 			`"item":[{"sequence":2,"v":1},{"sequence":1,"v":2}]`,
 			Tally{Agreed: 3, Differs: 2},
+		},
+		{
+			"keys are read", "keys: [{at: Patient.dx, by: [icd]}]\nvalues: [{at: Patient.dx.icd, as: undotted, reason: dots}]\n",
+			`"dx":[{"icd":"A011","v":1},{"icd":"B02","v":2}]`, `"dx":[{"icd":"B02","v":2},{"icd":"A01.1","v":1}]`, Tally{Agreed: 5},
 		},
 		{
 			"links by what they lead to", "links: [{at: Patient.item.diagnosisSequence, to: diagnosis, by: [code]}]\nignore: [{at: '**.sequence', reason: numbers}]\n",

@@ -440,13 +440,22 @@ func (w *weaver) weave(v any, at []segment, depth int) any {
 		}
 		return out
 	}
+	text, ok := scalar(v)
+	if !ok {
+		return v
+	}
 	if w.expected {
-		if text, ok := scalar(v); ok {
-			for _, r := range w.c.rules.Rename {
-				if r.From == text && (r.At == "" || matches(parsePath(r.At), at)) {
-					return r.To
-				}
+		for _, r := range w.c.rules.Rename {
+			if r.From == text && (r.At == "" || matches(parsePath(r.At), at)) {
+				text, v = r.To, r.To
+				break
 			}
+		}
+	}
+	// Keys are made of what is read.
+	for _, r := range w.c.rules.Values {
+		if matches(parsePath(r.At), at) {
+			return readings[r.As](text)
 		}
 	}
 	return v

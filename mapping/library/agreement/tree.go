@@ -192,6 +192,9 @@ func (f *flattener) flatten(v any, at []segment) {
 		}
 	case []any:
 		seen := map[segment]bool{}
+		if f.draft && at[len(at)-1].name == "coding" {
+			v = distinctCodes(v)
+		}
 		for _, e := range v {
 			here := slices.Clone(at)
 			before := len(f.out)
@@ -211,6 +214,25 @@ func (f *flattener) flatten(v any, at []segment) {
 			f.out = append(f.out, leaf{at: slices.Clone(at), text: text})
 		}
 	}
+}
+
+// distinctCodes leaves out codings whose code an earlier one has: where systems
+// are not compared, one code under two of them is one value.
+func distinctCodes(codings []any) []any {
+	seen := map[string]bool{}
+	var out []any
+	for _, c := range codings {
+		if m, ok := c.(map[string]any); ok {
+			if code, ok := scalar(m["code"]); ok {
+				if seen[code] {
+					continue
+				}
+				seen[code] = true
+			}
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // tellers are the paths that tell entries of a list apart by their codes, in

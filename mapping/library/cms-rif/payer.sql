@@ -1,0 +1,1 @@
+SELECT 'cms' AS payer
