@@ -242,6 +242,7 @@ type house struct {
 	base   string
 	store  *auth.Store
 	db     *control.Store
+	dbFile string
 	log    *lockedBuffer
 	keys   map[string]*client.Key // by client id
 }
@@ -252,7 +253,8 @@ func setup(t *testing.T, change func(*Options)) *house {
 	t.Helper()
 	h := &house{t: t, clock: &clock{now: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)}, log: &lockedBuffer{}, keys: map[string]*client.Key{}}
 	h.double = &double{now: h.clock.Now, exports: map[string]*doubleExport{}}
-	db, err := control.Open(t.Context(), "sqlite:"+t.TempDir()+"/control.db")
+	h.dbFile = t.TempDir() + "/control.db"
+	db, err := control.Open(t.Context(), "sqlite:"+h.dbFile)
 	if err != nil {
 		t.Fatal(err)
 	}

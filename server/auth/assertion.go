@@ -145,10 +145,14 @@ func (a *Authority) readAssertion(compact string, audiences []string) (*assertio
 
 // verifyAssertion finds the client and its key and checks the signature. It
 // spends nothing (SB-047, SB-050). A registration that was read a short while
-// ago serves to say yes, since the ledger looks again; to say no it is read
-// anew.
-func (a *Authority) verifyAssertion(ctx context.Context, s *assertion) (*Client, *Refusal, error) {
-	recent, err := a.options.Clients.Recent(ctx, s.client)
+// ago serves to say yes, since the ledger looks again; to say no, or where the
+// ledger found it stale, it is read anew.
+func (a *Authority) verifyAssertion(ctx context.Context, s *assertion, stale bool) (*Client, *Refusal, error) {
+	read := a.options.Clients.Recent
+	if stale {
+		read = a.options.Clients.Client
+	}
+	recent, err := read(ctx, s.client)
 	if err != nil && !errors.Is(err, ErrUnknownClient) {
 		return nil, nil, fmt.Errorf("look up client: %w", err)
 	}

@@ -191,8 +191,8 @@ func (a *Authority) admit(w http.ResponseWriter, r *http.Request, form url.Value
 	if a.stopped(w, r, refusal, nil, form) {
 		return nil, false
 	}
-	for range maxReadings {
-		client, refusal, err := a.verifyAssertion(ctx, s)
+	for n := range maxReadings {
+		client, refusal, err := a.verifyAssertion(ctx, s, n > 0)
 		if a.stopped(w, r, refusal, err, form) {
 			return nil, false
 		}
