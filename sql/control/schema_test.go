@@ -48,8 +48,8 @@ func migrateAndPrepare(t *testing.T, address string) {
 			}
 			continue
 		}
-		if got := tables(); len(got) != 14 {
-			t.Errorf("after the way up there are tables %v, want 14", got)
+		if got := tables(); len(got) != 18 {
+			t.Errorf("after the way up there are tables %v, want 18", got)
 		}
 		for name, text := range s.sql {
 			st, err := s.db.PrepareContext(t.Context(), text)

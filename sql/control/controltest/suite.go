@@ -33,6 +33,9 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("Retry", func(t *testing.T) { retry(t, open(t, address(t))) })
 	t.Run("Nodes", func(t *testing.T) { nodes(t, open(t, address(t))) })
 	t.Run("Expiry", func(t *testing.T) { expiry(t, open(t, address(t))) })
+	t.Run("Secrets", func(t *testing.T) { secrets(t, open(t, address(t))) })
+	t.Run("Groups", func(t *testing.T) { groups(t, open(t, address(t))) })
+	t.Run("Publications", func(t *testing.T) { publications(t, open(t, address(t))) })
 	t.Run("TwoProcesses", func(t *testing.T) { twoProcesses(t, address(t)) })
 }
 
