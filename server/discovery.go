@@ -53,6 +53,9 @@ func (s *Server) smartConfiguration(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	scopes := []string{"system/*.rs", "system/*.read"}
+	if s.options.Groups != nil {
+		scopes = append(scopes, "system/Group.cud")
+	}
 	for _, t := range s.sortedTypes() {
 		scopes = append(scopes, "system/"+t.Name+".rs", "system/"+t.Name+".read")
 	}

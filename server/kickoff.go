@@ -87,7 +87,7 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		if access.Client.Groups != nil {
 			return export.Request{}, fail("forbidden", "the client may export its groups only")
 		}
-	case !access.MayHaveGroup(group):
+	case !access.MayHaveGroup(group) && !s.ownsGroup(r, access, group):
 		return export.Request{}, unknownGroup()
 	case !access.MayRead("Group") || access.Queries("Group", auth.Read) != nil:
 		return export.Request{}, insufficient("the token's scopes do not cover reading Group")
@@ -139,6 +139,7 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 	if len(issues) == 0 {
 		request.View = access.Client.View
 		request.Restrict = s.restrict(access, auth.Read|auth.Search, request.Types...)
+		request.Fenced, request.Fence = access.Client.Groups != nil, access.Client.Groups
 		return request, nil
 	}
 	p := &problem{}
@@ -154,11 +155,15 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 // restrict is what the client's scopes and registration leave of the types
 // to somebody who uses them with these permissions (SB-075, PR-003, PR-059).
 func (s *Server) restrict(access *auth.Access, p auth.Permission, types ...string) map[string][]string {
+	return restrict(access, s.options.ServiceDate, p, types...)
+}
+
+func restrict(access *auth.Access, serviceDate func(string) string, p auth.Permission, types ...string) map[string][]string {
 	var out map[string][]string
 	for _, t := range types {
 		queries := access.Queries(t, p)
-		if day := access.Client.Earliest; day != "" && s.options.ServiceDate != nil {
-			if name := s.options.ServiceDate(t); name != "" {
+		if day := access.Client.Earliest; day != "" && serviceDate != nil {
+			if name := serviceDate(t); name != "" {
 				since := name + "=ge" + day
 				if queries == nil {
 					queries = []string{since}
@@ -209,6 +214,14 @@ func (s *Server) start(r *http.Request, access *auth.Access, request export.Requ
 		return id, nil
 	case errors.Is(err, export.ErrUnknownGroup):
 		return "", unknownGroup()
+	case errors.Is(err, export.ErrGroupBuilding):
+		p := fail("transient", "the members of the group are being computed; try again")
+		p.retry = groupWait
+		return "", p
+	case errors.Is(err, export.ErrGroupFailed):
+		p := fail("processing", "the members of the group could not be computed; change the group, or delete it")
+		p.status = http.StatusUnprocessableEntity
+		return "", p
 	case errors.As(err, &unknown):
 		p := &problem{status: http.StatusBadRequest}
 		for i, patient := range unknown.IDs {

@@ -69,25 +69,53 @@ func (s *Server) ofType(m methods) http.HandlerFunc {
 	}
 }
 
-// bounds are what the client of a request may have.
-func (s *Server) bounds(access *auth.Access, p auth.Permission, resourceType string) (export.Bounds, *problem) {
+// typeParam is the resource type of the path. The routes of groups, which
+// clients may change, carry none.
+func typeParam(r *http.Request) string {
+	if t := chi.URLParam(r, "type"); t != "" {
+		return t
+	}
+	return groupType
+}
+
+// bounds are what the client of a request may have of some types.
+func (s *Server) bounds(access *auth.Access, p auth.Permission, types ...string) (export.Bounds, *problem) {
+	b, err := Bounds(access, p, BoundsOptions{Search: s.options.Search, ServiceDate: s.options.ServiceDate, Base: s.base}, types...)
+	if err != nil { // granted by an older version; what cannot be enforced gives nothing
+		return b, insufficient("the token's scopes do not cover " + strings.Join(types, ", "))
+	}
+	return b, nil
+}
+
+// BoundsOptions are what Bounds needs of a server's options.
+type BoundsOptions struct {
+	Search      *search.Parameters
+	ServiceDate func(resourceType string) string
+	Base        string
+}
+
+// Bounds tells what an access may have of some types with these permissions.
+// Error: a filter of its scopes that is not understood.
+func Bounds(access *auth.Access, p auth.Permission, o BoundsOptions, types ...string) (export.Bounds, error) {
 	b := export.Bounds{ClientID: access.Client.ID, Groups: access.Client.Groups, View: access.Client.View}
-	for _, query := range s.restrict(access, p, resourceType)[resourceType] {
-		filter, problems := s.options.Search.ParseFor(resourceType, query, search.Options{Base: s.base})
-		if len(problems) > 0 { // granted by an older version; what cannot be enforced gives nothing
-			return b, insufficient("the token's scopes do not cover " + resourceType)
+	for _, t := range types {
+		for _, query := range restrict(access, o.ServiceDate, p, t)[t] {
+			filter, problems := o.Search.ParseFor(t, query, search.Options{Base: o.Base})
+			if len(problems) > 0 {
+				return b, fmt.Errorf("the filter on %s is not understood", t)
+			}
+			if b.Restrict == nil {
+				b.Restrict = map[string][]*search.Filter{}
+			}
+			b.Restrict[t] = append(b.Restrict[t], filter)
 		}
-		if b.Restrict == nil {
-			b.Restrict = map[string][]*search.Filter{}
-		}
-		b.Restrict[resourceType] = append(b.Restrict[resourceType], filter)
 	}
 	return b, nil
 }
 
 // instance answers a read (R4, RESTful API, read).
 func (s *Server) instance(w http.ResponseWriter, r *http.Request) {
-	resourceType, id := chi.URLParam(r, "type"), chi.URLParam(r, "id")
+	resourceType, id := typeParam(r), chi.URLParam(r, "id")
 	access, p := s.access(r)
 	if p == nil {
 		p = s.readable(r, access, resourceType)
@@ -106,6 +134,9 @@ func (s *Server) instance(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.audit(r, access, "read", "", "ok", resourceType)
+	if res.Version > 0 {
+		w.Header().Set("ETag", fmt.Sprintf(`W/"%d"`, res.Version))
+	}
 	w.Header().Set("Last-Modified", res.Updated.UTC().Format(http.TimeFormat))
 	write(w, http.StatusOK, fhirJSON, res.JSON)
 }
@@ -116,6 +147,15 @@ func noResource() *problem { return fail("not-found", "there is no such resource
 func (s *Server) readOne(r *http.Request, access *auth.Access, resourceType, id string) (*export.Resource, *problem) {
 	if !validID(id) {
 		return nil, noResource()
+	}
+	if resourceType == groupType && s.options.Groups != nil {
+		res, err := s.options.Groups.Read(r.Context(), access.Client.ID, id)
+		if err == nil {
+			return res, nil
+		}
+		if !errors.Is(err, export.ErrNotFound) {
+			return nil, s.transient(r, "read", err)
+		}
 	}
 	b, p := s.bounds(access, auth.Read, resourceType)
 	if p != nil {
@@ -161,12 +201,15 @@ type query struct {
 	Text  string        `json:"q"`
 	Count int           `json:"c"`
 	After *export.Place `json:"a,omitempty"`
+	// Own is how many of the client's own groups, which come before all others,
+	// were handed out.
+	Own int `json:"o,omitempty"`
 }
 
 // searchType answers a search of one type by GET or by POST to _search (R4,
 // RESTful API, search).
 func (s *Server) searchType(w http.ResponseWriter, r *http.Request) {
-	resourceType := chi.URLParam(r, "type")
+	resourceType := typeParam(r)
 	access, p := s.access(r)
 	if p == nil {
 		p = s.readable(r, access, resourceType)
@@ -202,31 +245,62 @@ func (s *Server) searchPage(w http.ResponseWriter, r *http.Request, access *auth
 	if p != nil {
 		return nil, 0, p
 	}
-	b, p := s.bounds(access, auth.Search, resourceType)
+	page, next, p := s.gather(r, access, resourceType, filter, q)
 	if p != nil {
 		return nil, 0, p
 	}
-	page, err := s.options.Reads.Search(r.Context(), export.Search{
-		Bounds: b, Type: resourceType, Filter: filter, Count: q.Count, After: q.After,
-	})
-	if err != nil {
-		return nil, 0, s.transient(r, "search", err)
-	}
 	links := []link{{"self", s.base + "/" + resourceType + "?" + selfText(q, text)}}
-	if page.Next != nil {
-		next := query{Text: q.Text, Count: q.Count, After: page.Next}
+	if next != nil {
 		token, err := s.sealer.seal(access.Client.ID, "search "+resourceType, s.now().Add(pageLife), next)
 		if err != nil {
 			return nil, 0, s.transient(r, "seal page", err)
 		}
 		links = append(links, link{"next", s.base + "/" + resourceType + "?" + pageParameter + "=" + token})
 	}
-	return searchset(s.base, links, page.Resources), len(page.Resources), nil
+	return searchset(s.base, links, page), len(page), nil
+}
+
+// gather finds the resources of a page and where the next one begins: nil
+// behind the last.
+func (s *Server) gather(r *http.Request, access *auth.Access, resourceType string, filter *search.Filter, q *query) ([]export.Resource, *query, *problem) {
+	var page []export.Resource
+	next := &query{Text: q.Text, Count: q.Count, Own: q.Own}
+	if resourceType == groupType && s.options.Groups != nil && q.After == nil {
+		own, err := s.options.Groups.List(r.Context(), access.Client.ID, filter)
+		if err != nil {
+			return nil, nil, s.transient(r, "search", err)
+		}
+		page = own[min(q.Own, len(own)):]
+		page = page[:min(len(page), q.Count)]
+		if next.Own += len(page); next.Own < len(own) {
+			return page, next, nil
+		}
+	}
+	switch {
+	case q.Count == 0:
+		return nil, nil, nil // asked for no resources
+	case len(page) == q.Count:
+		return page, next, nil
+	}
+	b, p := s.bounds(access, auth.Search, resourceType)
+	if p != nil {
+		return nil, nil, p
+	}
+	found, err := s.options.Reads.Search(r.Context(), export.Search{
+		Bounds: b, Type: resourceType, Filter: filter, Count: q.Count - len(page), After: q.After,
+	})
+	if err != nil {
+		return nil, nil, s.transient(r, "search", err)
+	}
+	if next.After = found.Next; next.After == nil {
+		next = nil
+	}
+	return append(page, found.Resources...), next, nil
 }
 
 // selfText is the query of the self link: what was understood of it.
 func selfText(q *query, text string) string {
-	if q.After != nil {
+	if q.After != nil || q.Own > 0 {
 		return text
 	}
 	out := q.Text
@@ -281,7 +355,7 @@ func (s *Server) readQuery(text string, access *auth.Access, resourceType string
 		case "":
 		case pageParameter:
 			next := new(query)
-			if s.sealer.open(value, access.Client.ID, "search "+resourceType, s.now(), next) != nil || next.After == nil {
+			if s.sealer.open(value, access.Client.ID, "search "+resourceType, s.now(), next) != nil {
 				return nil, about(fail("not-found", "there is no such page, or not any more; search anew"), pageParameter)
 			}
 			if strings.Trim(text, "&") != part {

@@ -17,20 +17,20 @@ import (
 // ended).
 type sealer struct{ aead cipher.AEAD }
 
-// secretBytes is the size of the key of tokens: AES-256.
-const secretBytes = 32
+// SecretBytes is the size of Options.Secret: a key of AES-256.
+const SecretBytes = 32
 
 // newSealer makes a sealer of a secret; nil makes one of its own, whose tokens
 // end with the process.
 func newSealer(secret []byte) (*sealer, error) {
 	if secret == nil {
-		secret = make([]byte, secretBytes)
+		secret = make([]byte, SecretBytes)
 		if _, err := rand.Read(secret); err != nil {
 			return nil, fmt.Errorf("server: %w", err)
 		}
 	}
-	if len(secret) != secretBytes {
-		return nil, fmt.Errorf("server: the secret has %d bytes, not %d", len(secret), secretBytes)
+	if len(secret) != SecretBytes {
+		return nil, fmt.Errorf("server: the secret has %d bytes, not %d", len(secret), SecretBytes)
 	}
 	block, err := aes.NewCipher(secret)
 	if err != nil {

@@ -66,6 +66,9 @@ type Options struct {
 	KnownType func(resourceType string) bool
 	// Reads answers reads and searches; nil serves none.
 	Reads Reads
+	// Groups keeps the groups that clients make; nil makes none. It goes with
+	// Reads.
+	Groups Groups
 	// Search holds the search parameters that searches may use; it goes with
 	// Reads.
 	Search *search.Parameters
@@ -159,8 +162,8 @@ func New(o Options) (*Server, error) {
 	if o.Software.Name == "" {
 		o.Software.Name = "Remit"
 	}
-	if o.Reads != nil && o.Search == nil {
-		return nil, errors.New("server: Reads needs Search")
+	if o.Reads != nil && o.Search == nil || o.Groups != nil && o.Reads == nil {
+		return nil, errors.New("server: Groups need Reads, and Reads need Search")
 	}
 	seal, err := newSealer(o.Secret)
 	if err != nil {
@@ -291,6 +294,12 @@ func (s *Server) routes() http.Handler {
 		s.route(r, statusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
 		s.route(r, filePath+"{export}/{name}", methods{http.MethodGet: s.file, http.MethodHead: s.file})
 		if s.options.Reads != nil {
+			if s.options.Groups != nil {
+				s.route(r, "/"+groupType, methods{http.MethodGet: s.searchType, http.MethodHead: s.searchType, http.MethodPost: s.createGroup})
+				s.route(r, "/"+groupType+"/{id}", methods{http.MethodGet: s.instance, http.MethodHead: s.instance,
+					http.MethodPut: s.updateGroup, http.MethodDelete: s.deleteGroup})
+				s.route(r, groupStatusPath+"{ticket}", methods{http.MethodGet: s.groupStatus, http.MethodDelete: s.cancelGroup})
+			}
 			r.HandleFunc("/{type}", s.ofType(methods{http.MethodGet: s.searchType, http.MethodHead: s.searchType}))
 			r.HandleFunc("/{type}/_search", s.ofType(methods{http.MethodPost: s.searchType}))
 			r.HandleFunc("/{type}/{id}", s.ofType(methods{http.MethodGet: s.instance, http.MethodHead: s.instance}))

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"remit/profiles/search"
 	"remit/server"
 	"remit/server/admin"
 	"remit/server/auth"
@@ -20,12 +19,12 @@ import (
 // face makes the HTTP server of a node.
 func (n *node) face(ctx context.Context, a *app, c *config) (*server.Server, error) {
 	base := strings.TrimRight(c.PublicURL, "/")
-	parameters, err := search.Bundled()
+	secret, err := n.control.Secret(ctx, "links", server.SecretBytes)
 	if err != nil {
 		return nil, err
 	}
 	o := server.Options{
-		Reads: n.reader, Search: parameters,
+		Reads: n.reader, Groups: n.groups, Search: n.search, Secret: secret,
 		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType, ServiceDate: serviceDate,
 		AppLaunchStub: c.AppLaunchStub, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
 		Audit: n.control.AddEvent, Observe: n.ops.Request, Log: n.log, Clock: a.now,

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"remit/profiles"
 	"remit/profiles/r4"
 	"remit/profiles/search"
+	"remit/server"
 	"remit/server/audit"
 	"remit/server/auth"
 	"remit/server/export"
@@ -36,6 +38,8 @@ type node struct {
 	files   *files.Store
 	engine  *export.Engine
 	reader  *export.Reader
+	groups  *export.Groups
+	search  *search.Parameters
 	// auditLog is the copy of the audit trail in a file; nil where there is none.
 	auditLog *audit.Log
 	log      *slog.Logger
@@ -116,10 +120,15 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	if err != nil {
 		return nil, err
 	}
+	if n.search, err = search.Bundled(); err != nil {
+		return nil, err
+	}
 	n.reader = n.engine.Reader(export.ReadOptions{})
+	n.groups = n.engine.Groups(n.reader, export.GroupOptions{Search: n.search, Bounds: n.bounds})
 	if err := n.engine.Start(ctx); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
+	n.groups.Start(ctx)
 	return n, nil
 }
 
@@ -141,6 +150,9 @@ func (c *config) validator(set *profiles.Set, prog *program.Program) (*profiles.
 // opening. It may be called on a node that was opened in part.
 func (n *node) Close() error {
 	var errs []error
+	if n.groups != nil {
+		n.groups.Stop()
+	}
 	if n.reader != nil {
 		n.reader.Close()
 	}
@@ -222,6 +234,34 @@ func (c *config) idKey() ([]byte, error) {
 func knownType(name string) bool {
 	t := r4.Lookup(name)
 	return t != nil && t.Kind() == r4.KindResource
+}
+
+// bounds tells what a client may have by its registration.
+func (n *node) bounds(ctx context.Context, clientID string) (export.Bounds, error) {
+	if clientID == "" {
+		return export.Bounds{}, nil // a server that asks for no authorization
+	}
+	c, err := auth.NewStore(n.control, nil).Client(ctx, clientID)
+	if err != nil {
+		return export.Bounds{}, err
+	}
+	var types []string
+	access := &auth.Access{Client: c, Scopes: c.Scopes}
+	for _, t := range n.reloader.Types() {
+		if access.MayExport(t.Name) {
+			types = append(types, t.Name)
+		}
+	}
+	b, err := server.Bounds(access, auth.Read|auth.Search, server.BoundsOptions{Search: n.search, ServiceDate: serviceDate}, types...)
+	if b.Restrict == nil {
+		b.Restrict = map[string][]*search.Filter{}
+	}
+	for _, t := range n.reloader.Types() {
+		if !slices.Contains(types, t.Name) {
+			b.Restrict[t.Name] = nil // nothing passes
+		}
+	}
+	return b, err
 }
 
 // listen opens the address and completes the public URL, which follows the

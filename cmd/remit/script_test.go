@@ -43,13 +43,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve":  scriptServe,
-			"work":   scriptWork,
-			"keygen": scriptKeygen,
-			"http":   scriptHTTP,
-			"poll":   scriptPoll,
-			"take":   scriptTake,
-			"lines":  scriptLines,
+			"serve":    scriptServe,
+			"work":     scriptWork,
+			"keygen":   scriptKeygen,
+			"http":     scriptHTTP,
+			"poll":     scriptPoll,
+			"take":     scriptTake,
+			"lines":    scriptLines,
+			"splitset": scriptSplitSet,
+			"subst":    scriptSubst,
 
 			"postgres": scriptPostgres,
 		},
@@ -264,4 +266,26 @@ func scriptPostgres(ts *testscript.TestScript, neg bool, args []string) {
 	dsn, err := postgrestest.Database(context.Background())
 	ts.Check(err)
 	ts.Setenv(args[0], dsn)
+}
+
+// scriptSplitSet writes the Tuva set with its payer's members split in the
+// rosters "even" and "odd".
+//
+//	splitset split
+func scriptSplitSet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: splitset DIR")
+	}
+	ts.Check(splitSet(ts.MkAbs(args[0])))
+}
+
+// scriptSubst writes a file with the variables in it replaced by their values.
+//
+//	subst template.json body.json
+func scriptSubst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: subst FROM TO")
+	}
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
 }

@@ -260,7 +260,7 @@ func (a *Authority) grant(client *Client, requested string) (Scopes, *Refusal) {
 	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s Scope) bool {
 		return s.Resource != "*" && a.options.KnownType != nil && !a.options.KnownType(s.Resource)
 	})
-	granted := slices.DeleteFunc(client.Scopes.Intersect(scopes, Read|Search), func(s Scope) bool {
+	granted := slices.DeleteFunc(client.Scopes.Grant(scopes), func(s Scope) bool {
 		return s.Query != "" && a.options.Query(s.Resource, s.Query) != nil
 	})
 	if len(granted) == 0 {
@@ -367,7 +367,7 @@ func (a *Authority) access(ctx context.Context, clientID string, scopes Scopes, 
 	if err != nil {
 		return nil, fmt.Errorf("look up client: %w", err)
 	}
-	return &Access{Client: client, Scopes: client.Scopes.Intersect(scopes, Read|Search), Expires: expires}, nil
+	return &Access{Client: client, Scopes: client.Scopes.Grant(scopes), Expires: expires}, nil
 }
 
 // bearerToken takes the token out of the headers.

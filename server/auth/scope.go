@@ -260,3 +260,27 @@ func (s Scopes) permissions(resource string) Permission {
 	}
 	return p
 }
+
+// grantable is what may be granted of a resource type: reading and searching,
+// and of Group, which clients make themselves, everything (BE-265).
+func grantable(resource string) Permission {
+	if resource == "Group" {
+		return Create | Read | Update | Delete | Search
+	}
+	return Read | Search
+}
+
+// Grant is Intersect with what may be granted at all.
+func (s Scopes) Grant(requested Scopes) Scopes {
+	granted := s.Intersect(requested, Read|Search)
+	for _, want := range requested {
+		if want.Query != "" || want.Resource != "*" && want.Resource != "Group" {
+			continue
+		}
+		more := Scope{Resource: "Group", Permissions: want.Permissions & grantable("Group") &^ (Read | Search) & s.permissions("Group")}
+		if more.Permissions != 0 && !slices.Contains(granted, more) {
+			granted = append(granted, more)
+		}
+	}
+	return granted
+}

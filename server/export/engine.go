@@ -302,6 +302,12 @@ type order struct {
 	// Limited says that only Members are exported, however few they are.
 	Limited bool     `json:"limited,omitempty"`
 	Members []string `json:"members,omitempty"` // the warehouse's own patient values
+	// Made says that the group is one that the client made, which no mapping
+	// tells of.
+	Made bool `json:"made,omitempty"`
+	// Joined are those Members who joined the group after Since, and whose
+	// history comes, too (BE-078).
+	Joined []string `json:"joined,omitempty"`
 }
 
 // Kickoff accepts a request and returns the new export's id, which cannot be
@@ -367,14 +373,10 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 	}
 	o.Limited = true
 	if o.Level == LevelGroup {
-		members, found, err := s.runner.Roster(ctx, s.snap, o.Group)
-		if err != nil {
-			return fmt.Errorf("read roster: %w", err)
+		if err := e.resolveGroup(ctx, s, o); err != nil {
+			return err
 		}
-		if !found {
-			return ErrUnknownGroup
-		}
-		o.Members = consent.of(members)
+		o.Members = consent.of(o.Members)
 	}
 	if o.Patients == nil {
 		return nil
@@ -420,7 +422,7 @@ func (o *order) request(types []program.Type) program.Request {
 	if o.Limited {
 		r.Patients = append([]string{}, o.Members...)
 	}
-	if o.Level == LevelGroup && o.Patients == nil {
+	if o.Level == LevelGroup && o.Patients == nil && !o.Made {
 		r.Roster = o.Group
 	}
 	for _, t := range types {

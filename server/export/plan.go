@@ -136,14 +136,16 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	if o.View != "" && types == nil {
 		return jobs.Permanent(ErrUnknownView) // the set was exchanged since the kick-off
 	}
-	request := o.request(types)
 	consent, err := e.consent(inner, x.ClientID)
 	if err != nil {
 		return because(inner, err)
 	}
-	consent.narrow(&request)
 	var chunks [][]byte
-	if len(request.Types) > 0 {
+	for _, request := range o.requests(types) {
+		if len(request.Types) == 0 {
+			continue
+		}
+		consent.narrow(&request)
 		cuts, err := s.runner.Split(inner, s.snap, request, e.ChunkSize)
 		if err != nil {
 			return because(inner, fmt.Errorf("cut export into chunks: %w", err))

@@ -41,8 +41,11 @@ type Bounds struct {
 // Resource is one resource on its way to a reader. JSON is the caller's.
 type Resource struct {
 	Type, ID string
-	Updated  time.Time
-	JSON     []byte
+	// Version is the version of what the server itself keeps, 0 of what a
+	// mapping makes.
+	Version int64
+	Updated time.Time
+	JSON    []byte
 }
 
 // ReadOptions of a Reader. The zero value takes the defaults.

@@ -17,9 +17,13 @@ const (
 
 // Request is one validated kick-off. It is plain data, stored with the job.
 type Request struct {
-	ClientID string    `json:"client_id"`
-	Level    Level     `json:"level"`
-	Group    string    `json:"group,omitempty"`    // id, at LevelGroup
+	ClientID string `json:"client_id"`
+	Level    Level  `json:"level"`
+	Group    string `json:"group,omitempty"` // id, at LevelGroup
+	// Fenced says that the client may have the members of the rosters of Fence
+	// alone. It comes from the client's registration.
+	Fenced   bool      `json:"fenced,omitempty"`
+	Fence    []string  `json:"fence,omitempty"`
 	Types    []string  `json:"types"`              // resource types to export, never empty
 	Patients []string  `json:"patients,omitempty"` // FHIR Patient ids, where limited
 	Since    time.Time `json:"since,omitzero"`

@@ -363,3 +363,72 @@ func before(w *window, place *Place, at int) []string {
 	}
 	return w.keys[at-1]
 }
+
+// sweep looks through all resources that pass a filter, for whom they belong
+// to.
+type sweep struct {
+	reader *Reader
+	view   *view
+	bounds *Bounds
+	fence  *fence
+	filter *search.Filter
+	within []string // the only patients asked about, sorted; nil for all
+}
+
+// run tells each patient who owns a resource that passes, maybe more than once.
+func (s *sweep) run(ctx context.Context, yield func(patient string)) error {
+	h := hintsOf(s.filter)
+	request := program.Request{Types: []string{s.filter.Type}, Views: []string{s.bounds.View}, Since: h.since, Until: h.until}
+	switch {
+	case s.within != nil && len(s.within) <= maxNarrowed:
+		request.Patients = s.within
+	case s.fence.closed() && s.fence.size() <= maxNarrowed:
+		request.Patients = s.fence.within()
+	}
+	v := s.view
+	for _, pass := range v.finder.PassesOf(s.filter.Type, s.bounds.View) {
+		var after []string
+		for {
+			walk, run := request, request
+			walk.Pass, walk.KeyAfter = pass, after
+			owners := map[string]string{}
+			n := 0
+			var last []string
+			err := v.finder.Rows(ctx, v.session.snap, walk, lastWindow, func(f *program.Found) error {
+				n, last = f.N, f.Key
+				if f.ID != nil && f.Owned && s.fence.admits(f.Patient, true) && s.asked(f.Patient) {
+					owners[string(f.ID)] = f.Patient
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if len(owners) > 0 {
+				run.Pass, run.KeyAfter, run.KeyUpTo = pass, after, last
+				_, err := v.finder.Run(ctx, v.session.snap, run, func(m *program.Emitted) error {
+					if owner, ok := owners[string(m.ID)]; ok && !m.Deleted && s.reader.fit(v, s.bounds, s.filter, m) != nil {
+						yield(owner)
+					}
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+			}
+			if n < lastWindow {
+				break
+			}
+			after = last
+		}
+	}
+	return nil
+}
+
+func (s *sweep) asked(patient string) bool {
+	if s.within == nil {
+		return true
+	}
+	_, ok := slices.BinarySearch(s.within, patient)
+	return ok
+}

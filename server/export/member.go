@@ -1,0 +1,149 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"remit/mapping/program"
+	"remit/sql/control"
+	"remit/sql/source"
+)
+
+// Joiner is a program that knows when members joined a roster;
+// *program.Program is one.
+type Joiner interface {
+	// Joined tells which patients of a roster joined it after an instant, by
+	// the period of their membership, sorted.
+	Joined(ctx context.Context, snap source.Snapshot, id string, since time.Time) ([]string, error)
+}
+
+// resolveGroup finds the members of the group that an order names: one that the
+// client made, or a roster of the mapping set. Errors: ErrUnknownGroup, alike
+// for what is not there and what is not the client's; ErrGroupBuilding;
+// ErrGroupFailed.
+func (e *Engine) resolveGroup(ctx context.Context, s *session, o *order) error {
+	x, err := e.ownGroup(ctx, o.ClientID, o.Group)
+	if err == nil {
+		return e.resolveMade(ctx, s, o, x)
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if o.Fenced && !slices.Contains(o.Fence, o.Group) {
+		return ErrUnknownGroup
+	}
+	members, found, err := s.runner.Roster(ctx, s.snap, o.Group)
+	if err != nil {
+		return fmt.Errorf("read roster: %w", err)
+	}
+	if !found {
+		return ErrUnknownGroup
+	}
+	o.Members = members
+	if j, ok := s.runner.(Joiner); ok && !o.Since.IsZero() {
+		if o.Joined, err = j.Joined(ctx, s.snap, o.Group, o.Since); err != nil {
+			return fmt.Errorf("read roster: %w", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) resolveMade(ctx context.Context, s *session, o *order, x *control.Group) error {
+	switch x.State {
+	case control.GroupBuilding:
+		return ErrGroupBuilding
+	case control.GroupFailed:
+		return ErrGroupFailed
+	}
+	o.Made = true
+	added := map[string]time.Time{}
+	if x.Refreshed.IsZero() {
+		given, err := e.Control.GroupMembers(ctx, x.ID, control.MemberGiven)
+		if err != nil {
+			return err
+		}
+		byID := map[string]time.Time{}
+		for _, m := range given {
+			if id, ok := strings.CutPrefix(m.Member, program.PatientType+"/"); ok && !m.Inactive {
+				byID[id] = m.Added
+			}
+		}
+		ids := make([]string, 0, len(byID))
+		for id := range byID {
+			ids = append(ids, id)
+		}
+		known, err := s.runner.Patients(ctx, s.snap, ids)
+		if err != nil {
+			return fmt.Errorf("find patients: %w", err)
+		}
+		for id, value := range known {
+			added[value] = byID[id]
+		}
+	} else {
+		found, err := e.Control.GroupMembers(ctx, x.ID, control.MemberFound)
+		if err != nil {
+			return err
+		}
+		for _, m := range found {
+			added[m.Member] = m.Added
+		}
+	}
+	f := &fence{}
+	if o.Fenced {
+		f.members = [][]string{}
+		for _, id := range o.Fence {
+			members, _, err := s.runner.Roster(ctx, s.snap, id)
+			if err != nil {
+				return fmt.Errorf("read roster: %w", err)
+			}
+			f.members = append(f.members, members)
+		}
+	}
+	o.Members = []string{}
+	for value, at := range added {
+		if !f.admits(value, true) {
+			continue
+		}
+		o.Members = append(o.Members, value)
+		if !o.Since.IsZero() && at.After(o.Since) {
+			o.Joined = append(o.Joined, value)
+		}
+	}
+	slices.Sort(o.Members)
+	slices.Sort(o.Joined)
+	return nil
+}
+
+// requests are the order in the program's words: one, or with members who
+// joined since, a second one that reads their history (BE-078).
+func (o *order) requests(types []program.Type) []program.Request {
+	r := o.request(types)
+	if o.Since.IsZero() || len(o.Joined) == 0 || !o.Limited {
+		return []program.Request{r}
+	}
+	had := func(p string) bool {
+		_, ok := slices.BinarySearch(o.Joined, p)
+		return ok
+	}
+	joined := r
+	joined.Since, joined.Roster, joined.Types, joined.Patients = time.Time{}, "", []string{}, []string{}
+	for _, p := range r.Patients {
+		if had(p) {
+			joined.Patients = append(joined.Patients, p)
+		}
+	}
+	r.Patients = slices.DeleteFunc(r.Patients, had)
+	for _, t := range types {
+		if t.Reach == program.PatientData && slices.Contains(r.Types, t.Name) {
+			joined.Types = append(joined.Types, t.Name)
+		}
+	}
+	if len(joined.Patients) == 0 || len(joined.Types) == 0 {
+		return []program.Request{r}
+	}
+	return []program.Request{r, joined}
+}
