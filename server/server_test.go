@@ -79,6 +79,7 @@ func TestSB001_SmartConfiguration(t *testing.T) {
 	}
 }
 
+// TestBE020_NoToken shows SB-081 at every kind of endpoint, and SB-080.
 func TestBE020_NoToken(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -188,6 +189,7 @@ func TestBE015_GroupScope(t *testing.T) {
 	h.kickoff(h.token("alpha", "system/Patient.rs system/Group.r"), "/Group/g1/$export")
 }
 
+// TestBE095_Scopes shows SB-083: what is asked for beyond the scopes is refused.
 func TestBE095_Scopes(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)

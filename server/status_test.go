@@ -114,6 +114,7 @@ func failExport(h *house, status string) {
 }
 
 // TestBE014_Owner keeps clients apart: beta meets nothing of alpha's export.
+// SB-082: an export is its own client's alone.
 func TestBE014_Owner(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)

@@ -112,7 +112,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 	}
 	n.engine, err = export.New(ctx, export.Options{
 		Program:   n.reloader.Program,
-		Warehouse: n.loaded.warehouse, Consent: consent(n.control), Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
+		Warehouse: n.loaded.warehouse, Consent: consent(n.control, n.reloader.Types, a.now), Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
 		Version: version, Drain: drainFor,
 		Observe: func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
@@ -374,25 +374,35 @@ func serviceDate(resourceType string) string {
 	return ""
 }
 
-// consent is whose data a client may have by the members' choices for its
-// purpose.
-func consent(store *control.Store) func(context.Context, string) (*export.Consent, error) {
+// consent is what a client may have by now: the types of its registration, and
+// the members by their choices for its purpose.
+func consent(store *control.Store, types func() []program.Type, clock func() time.Time) func(context.Context, string) (*export.Consent, error) {
+	clients := auth.NewStore(store, clock)
 	return func(ctx context.Context, clientID string) (*export.Consent, error) {
-		c, err := store.Client(ctx, clientID)
-		if errors.Is(err, control.ErrNotFound) {
-			return &export.Consent{Only: true}, nil // nobody's
+		c, err := clients.Client(ctx, clientID)
+		if errors.Is(err, auth.ErrUnknownClient) {
+			return &export.Consent{Only: true, Types: []string{}}, nil // nobody's
 		}
 		if err != nil {
 			return nil, err
 		}
+		now := &export.Consent{Types: []string{}}
+		if c.Live(clock()) {
+			for _, t := range types() {
+				if access := (&auth.Access{Client: c, Scopes: c.Scopes}); access.MayExport(t.Name) {
+					now.Types = append(now.Types, t.Name)
+				}
+			}
+		}
 		purpose, err := auth.FindPurpose(c.Purpose)
 		if err != nil || !purpose.Asks {
-			return nil, err
+			return now, err
 		}
 		choices, err := store.Choices(ctx, purpose.Name)
 		if err != nil {
 			return nil, err
 		}
-		return &export.Consent{Only: !purpose.Shared, Members: choices.Members(clientID, !purpose.Shared)}, nil
+		now.Only, now.Members = !purpose.Shared, choices.Members(clientID, !purpose.Shared)
+		return now, nil
 	}
 }

@@ -24,6 +24,7 @@ func with(values url.Values, name string, v ...string) url.Values {
 	return values
 }
 
+// TestSB030TokenRequest shows SB-030, SB-031, SB-032, SB-033, SB-034, SB-035 and SB-038.
 func TestSB030TokenRequest(t *testing.T) {
 	t.Parallel()
 	b, r, _ := setup(t, nil)
@@ -70,6 +71,7 @@ func TestSB030TokenRequest(t *testing.T) {
 	}
 }
 
+// TestSB060TokenResponse shows SB-060, SB-063 and SB-064.
 func TestSB060TokenResponse(t *testing.T) {
 	t.Parallel()
 	b, r, _ := setup(t, nil)
@@ -95,6 +97,7 @@ func TestSB060TokenResponse(t *testing.T) {
 	}
 }
 
+// TestSB061TokenLife shows SB-061 and SB-040: the bounds of what can be configured.
 func TestSB061TokenLife(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
@@ -235,6 +238,7 @@ func TestSB084Shrink(t *testing.T) {
 	}
 }
 
+// TestSB091Introspection shows SB-090, SB-091 and SB-092.
 func TestSB091Introspection(t *testing.T) {
 	t.Parallel()
 	b, r, _ := setup(t, nil)
@@ -350,6 +354,7 @@ func TestSB047Restart(t *testing.T) {
 	}
 }
 
+// TestSB020Register shows SB-020 and SB-027.
 func TestSB020Register(t *testing.T) {
 	t.Parallel()
 	db, err := control.Open(context.Background(), "sqlite:"+t.TempDir()+"/control.db")

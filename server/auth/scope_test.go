@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestSB070ParseScope shows SB-070, SB-071 and SB-073.
 func TestSB070ParseScope(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -34,6 +35,7 @@ func TestSB070ParseScope(t *testing.T) {
 	}
 }
 
+// TestSB072Intersect shows SB-062, SB-071 and SB-072.
 func TestSB072Intersect(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, allowed, requested, want string }{

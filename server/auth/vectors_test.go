@@ -309,6 +309,7 @@ func (b *bench) wantError(values url.Values, code, reason string) {
 }
 
 // TestSBVectors are the assertion vectors of the requirements' section 11.
+// They show SB-040, SB-042, SB-044, SB-045, SB-046, SB-048 and SB-051.
 func TestSBVectors(t *testing.T) {
 	t.Parallel()
 	type change = map[string]any
@@ -419,6 +420,7 @@ func TestSB052RawSignature(t *testing.T) {
 	b.wantToken(form(r.compact(t, r.header(nil), b.claims(nil))))
 }
 
+// TestSB041DuplicateKid shows SB-041 and the order of SB-050.
 func TestSB041DuplicateKid(t *testing.T) {
 	t.Parallel()
 	b, r, _ := setup(t, nil)

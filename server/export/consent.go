@@ -15,7 +15,13 @@ type Consent struct {
 	// are the ones left out (they chose not to).
 	Only    bool
 	Members []string
+	// Types, where not nil, lists the resource types that the client may still
+	// have: a grant that shrank while the export runs counts at once (SB-084).
+	Types []string
 }
+
+// asks says that some member is left out.
+func (c *Consent) asks() bool { return c != nil && (c.Only || len(c.Members) > 0) }
 
 // may says whether the member's data may go out. No consent asks nobody.
 func (c *Consent) may(member string) bool {
@@ -49,8 +55,11 @@ func (e *Engine) consent(ctx context.Context, clientID string) (*Consent, error)
 // narrow takes out of a request whom the consent does not cover: of a list of
 // patients, or else of all; within the chunk's range where it has one.
 func (c *Consent) narrow(r *program.Request) {
+	if c != nil && c.Types != nil {
+		r.Types = slices.DeleteFunc(append([]string{}, r.Types...), func(t string) bool { return !slices.Contains(c.Types, t) })
+	}
 	switch {
-	case c == nil:
+	case !c.asks():
 	case r.Unowned: // rows of nobody
 	case r.Patients != nil:
 		r.Patients = append([]string{}, c.of(r.Patients)...)
@@ -98,7 +107,7 @@ func (s *strike) from(m *program.Emitted) {
 // strikeFrom finds whom the roster resources of a request may not name. It is
 // nil where there is no such resource, or nobody.
 func (e *Engine) strikeFrom(ctx context.Context, s *session, c *Consent, r program.Request) (*strike, error) {
-	if c == nil {
+	if !c.asks() {
 		return nil, nil
 	}
 	view := ""

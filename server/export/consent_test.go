@@ -42,7 +42,7 @@ func consentBench(t *testing.T, c *choices) (*bench, *Engine) {
 	return b, b.engine()
 }
 
-// Whoever opted out, or did not opt in, is not exported at any level, and no
+// BE-017, PR-006, PR-007: whoever opted out, or did not opt in, is not exported at any level, and no
 // roster names them; what belongs to nobody stays.
 func TestPR006_Choices(t *testing.T) {
 	t.Parallel()
@@ -185,6 +185,7 @@ func TestConsentNarrow(t *testing.T) {
 		{name: "list", consent: out, in: program.Request{Patients: []string{"a", "z"}}, patients: []string{"z"}},
 		{name: "only", consent: &Consent{Only: true, Members: []string{"a", "b"}}, in: program.Request{After: p("a")}, patients: []string{"b"}},
 		{name: "only of a list", consent: &Consent{Only: true, Members: []string{"a"}}, in: program.Request{Patients: []string{"a", "z"}}, patients: []string{"a"}},
+		{name: "nobody chose", consent: &Consent{}, in: program.Request{After: p("a")}},
 		{name: "none", in: program.Request{Patients: []string{"a"}}, patients: []string{"a"}},
 	} {
 		r := c.in
@@ -197,6 +198,21 @@ func TestConsentNarrow(t *testing.T) {
 	if r.Patients == nil {
 		t.Error("nobody opted in, and everybody is exported")
 	}
+}
+
+// What the client may no longer have is not written any more (SB-084).
+func TestSB084_ShrinksWhileItRuns(t *testing.T) {
+	t.Parallel()
+	c := &choices{c: &Consent{}}
+	d := small()
+	b := newBench(t, d)
+	b.change = func(o *Options) { o.Consent, o.Workers = c.consent, 1 }
+	d.split = func() { c.set(&Consent{Types: []string{"Patient"}}) }
+	e := b.engine()
+	id := export(t, e, Request{ClientID: "a", Level: LevelSystem})
+	same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
+	same(t, "claims", nil, ids(t, e, id, "Claim"))
+	same(t, "organizations", nil, ids(t, e, id, "Organization"))
 }
 
 func TestStrike(t *testing.T) {

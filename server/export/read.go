@@ -410,7 +410,7 @@ type fence struct {
 	consent *Consent   // nil asks nobody
 }
 
-func (f *fence) closed() bool { return f.members != nil || f.consent != nil }
+func (f *fence) closed() bool { return f.members != nil || f.consent.asks() }
 
 // admits says whether the client may have a row of the patient. A row that
 // belongs to nobody is no member's secret.
@@ -429,7 +429,7 @@ func (f *fence) admits(patient string, owned bool) bool {
 
 // size is how many members lie inside the fence, some counted twice.
 func (f *fence) size() int {
-	if f.members == nil && f.consent != nil {
+	if f.members == nil && f.consent.asks() {
 		if f.consent.Only {
 			return len(f.consent.Members)
 		}
@@ -445,7 +445,7 @@ func (f *fence) size() int {
 // within lists the members inside the fence, sorted. It is for fences whose size
 // is one.
 func (f *fence) within() []string {
-	if f.members == nil && f.consent != nil {
+	if f.members == nil && f.consent.asks() {
 		return f.consent.Members
 	}
 	out := []string{}

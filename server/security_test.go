@@ -1,0 +1,289 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"remit/server/auth"
+	"remit/server/export"
+)
+
+func (h *house) smart() (map[string]any, answer) {
+	h.t.Helper()
+	a := h.do(http.MethodGet, "/.well-known/smart-configuration", "", "", "Accept", "text/html")
+	var doc map[string]any
+	if err := json.Unmarshal(a.body, &doc); err != nil {
+		h.t.Fatal(err)
+	}
+	return doc, a
+}
+
+func words(v any) []string {
+	var out []string
+	list, _ := v.([]any)
+	for _, w := range list {
+		out = append(out, fmt.Sprint(w))
+	}
+	return out
+}
+
+// TestSB003_Discovery reads the SMART configuration member by member: SB-002,
+// SB-003, SB-004, SB-005, SB-006, SB-007, SB-008, SB-009, SB-012, SB-013,
+// SB-078 and PR-021.
+func TestSB003_Discovery(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	doc, a := h.smart()
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/json" {
+		t.Errorf("SB-002: %d %s", a.status, a.header.Get("Content-Type"))
+	}
+	if a.header.Get("Access-Control-Allow-Origin") != "*" || !strings.Contains(a.header.Get("Cache-Control"), "max-age=300") {
+		t.Errorf("SB-013: %v", a.header)
+	}
+	for number, member := range map[string]string{"SB-003": "token_endpoint", "SB-009": "introspection_endpoint", "SB-009 too": "revocation_endpoint"} {
+		if url, _ := doc[member].(string); !strings.HasPrefix(url, h.base+"/") {
+			t.Errorf("%s: %s is %v, not an absolute URL below the base", number, member, doc[member])
+		}
+	}
+	for _, tc := range []struct{ number, member, holds string }{
+		{"SB-004", "grant_types_supported", "client_credentials"},
+		{"SB-005", "capabilities", "client-confidential-asymmetric"},
+		{"SB-005", "capabilities", "permission-v1"},
+		{"SB-005", "capabilities", "permission-v2"},
+		{"SB-006", "token_endpoint_auth_methods_supported", "private_key_jwt"},
+		{"SB-006", "token_endpoint_auth_signing_alg_values_supported", "RS384"},
+		{"SB-006", "token_endpoint_auth_signing_alg_values_supported", "ES384"},
+		{"SB-007", "scopes_supported", "system/*.rs"},
+		{"PR-021", "scopes_supported", "system/*.read"},
+		{"SB-008", "code_challenge_methods_supported", "S256"},
+	} {
+		if !slices.Contains(words(doc[tc.member]), tc.holds) {
+			t.Errorf("%s: %s is %v, without %s", tc.number, tc.member, doc[tc.member], tc.holds)
+		}
+	}
+	if slices.Contains(words(doc["code_challenge_methods_supported"]), "plain") {
+		t.Error("SB-008: plain is offered")
+	}
+	for _, member := range []string{"issuer", "jwks_uri", "authorization_endpoint"} {
+		if _, present := doc[member]; present {
+			t.Errorf("SB-009: %s is there", member)
+		}
+	}
+	// SB-007: every scope that is listed is granted.
+	for _, scope := range words(doc["scopes_supported"]) {
+		if h.token("alpha", scope) == "" {
+			t.Errorf("SB-007: %s is not granted", scope)
+		}
+	}
+	// SB-012: the capability statement names the same endpoint.
+	if metadata := h.do(http.MethodGet, "/metadata", "", ""); !strings.Contains(string(metadata.body), `"valueUri": "`+h.base+TokenPath+`"`) {
+		t.Error("SB-012: no token endpoint in the capability statement")
+	}
+}
+
+// TestSB010_AppLaunchStub is honest without the switch, and with it offers an
+// endpoint that refuses everybody.
+func TestSB010_AppLaunchStub(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	h.wantOutcome(h.do(http.MethodGet, authorizePath, "", ""), http.StatusNotFound, "not-found")
+	h = setup(t, func(o *Options) { o.AppLaunchStub = true })
+	doc, _ := h.smart()
+	if doc["authorization_endpoint"] != h.base+authorizePath || !slices.Contains(words(doc["grant_types_supported"]), "authorization_code") {
+		t.Errorf("configuration %v", doc)
+	}
+	a := h.do(http.MethodGet, authorizePath+"?response_type=code", "", "")
+	if a.status != http.StatusBadRequest || !strings.Contains(string(a.body), `"error":"unsupported_response_type"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// TestSB075_KickoffRestricts gives an export what the scopes, the registration
+// and nothing of the request let through (SB-062, SB-075, SB-076; PR-003, PR-009,
+// PR-072).
+func TestSB075_KickoffRestricts(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) {
+		o.ServiceDate = func(resourceType string) string {
+			if resourceType == "Coverage" {
+				return "service-date"
+			}
+			return ""
+		}
+	})
+	register := func(id string, r auth.Registration) {
+		t.Helper()
+		h.register(id, "system/*.rs", nil)
+		if err := h.store.Change(t.Context(), id, auth.Rules{}, func(have *auth.Registration) {
+			have.View, have.Earliest, have.Types = r.View, r.Earliest, r.Types
+			if r.Scope != "" {
+				have.Scope = r.Scope
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	register("views", auth.Registration{View: "nonfinancial"})
+	register("dated", auth.Registration{Earliest: "2016-01-01"})
+	register("both", auth.Registration{Earliest: "2016-01-01", Scope: "system/Coverage.rs?status=active system/Patient.rs"})
+	register("typed", auth.Registration{Types: []string{"Patient"}})
+	for _, tc := range []struct {
+		client   string
+		types    []string
+		view     string
+		restrict map[string][]string
+	}{
+		{"alpha", []string{"Coverage", "Group", "Organization", "Patient"}, "", nil},
+		{"views", []string{"Coverage", "Group", "Organization", "Patient"}, "nonfinancial", nil},
+		{"dated", []string{"Coverage", "Group", "Organization", "Patient"}, "", map[string][]string{"Coverage": {"service-date=ge2016-01-01"}}},
+		{"both", []string{"Coverage", "Patient"}, "", map[string][]string{"Coverage": {"status=active&service-date=ge2016-01-01"}}},
+		{"typed", []string{"Patient"}, "", nil},
+	} {
+		token := h.token(tc.client, "")
+		if tc.client == "both" {
+			// This server checks no queries, so the scope is not granted: only
+			// what can be enforced is.
+			h.wantOutcome(h.do(http.MethodGet, "/$export?_type=Coverage", token, ""), http.StatusForbidden, "forbidden")
+			continue
+		}
+		got := h.double.exports[exportID(h.kickoff(token, "/$export"))].status.Request
+		if diff := cmp.Diff(tc.types, got.Types); diff != "" || got.View != tc.view {
+			t.Errorf("%s: view %q, types (-want +got):\n%s", tc.client, got.View, diff)
+		}
+		if diff := cmp.Diff(tc.restrict, got.Restrict); diff != "" {
+			t.Errorf("%s: restrictions (-want +got):\n%s", tc.client, diff)
+		}
+	}
+	// With queries that can be checked.
+	scopes, _ := auth.ParseScopes("system/Coverage.rs?status=active system/Patient.rs")
+	access := &auth.Access{Client: &auth.Client{Earliest: "2016-01-01"}, Scopes: scopes}
+	got := h.server.restrict(access, auth.Read|auth.Search, "Coverage", "Patient")
+	if diff := cmp.Diff(map[string][]string{"Coverage": {"status=active&service-date=ge2016-01-01"}}, got); diff != "" {
+		t.Errorf("both (-want +got):\n%s", diff)
+	}
+}
+
+// TestSB084_LaterQueries needs a token whose queries cover those of the export.
+func TestSB084_LaterQueries(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	had := &export.Status{Request: export.Request{Types: []string{"Claim"}, Restrict: map[string][]string{"Claim": {"use=claim&type=pharmacy"}}}}
+	free := &export.Status{Request: export.Request{Types: []string{"Claim"}}}
+	for _, tc := range []struct {
+		scope string
+		e     *export.Status
+		ok    bool
+	}{
+		{"system/*.rs", had, true},
+		{"system/Claim.rs?use=claim&type=pharmacy", had, true},
+		{"system/Claim.rs?use=claim", had, true}, // wider
+		{"system/Claim.rs?type=pharmacy", had, true},
+		{"system/Claim.rs?use=predetermination", had, false},
+		{"system/Claim.rs?use=claim&type=pharmacy&status=active", had, false}, // narrower
+		{"system/Claim.rs?use=claim", free, false},
+		{"system/Patient.rs", had, false},
+		{"system/Claim.r", had, false},
+	} {
+		scopes, _ := auth.ParseScopes(tc.scope)
+		p := h.server.covered(&auth.Access{Client: &auth.Client{}, Scopes: scopes}, tc.e)
+		if (p == nil) != tc.ok {
+			t.Errorf("%q covers: %v, want %v", tc.scope, p == nil, tc.ok)
+		}
+	}
+}
+
+// Every answer bears the headers that keep browsers from harm, whatever its
+// status.
+func TestSecurityHeaders(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	for _, path := range []string{"/metadata", "/$export", "/nothing", TokenPath, "/.well-known/smart-configuration"} {
+		a := h.do(http.MethodGet, path, "", "")
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"} {
+			if got := a.header.Get(name); got != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+		if a.header.Get("Cache-Control") == "" || a.header.Get("X-Request-Id") == "" || a.header.Get("Server") != "" {
+			t.Errorf("%s: %v", path, a.header)
+		}
+	}
+}
+
+// Limits of what a stranger may send: headers, and how long they may take.
+func TestRequestLimits(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	for name, got := range map[string]time.Duration{"headers": h.server.http.ReadHeaderTimeout, "request": h.server.http.ReadTimeout, "answer": h.server.http.WriteTimeout, "idle": h.server.http.IdleTimeout} {
+		if got <= 0 || got > 5*time.Minute {
+			t.Errorf("time for %s: %v", name, got)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server.http.ReadHeaderTimeout = 50 * time.Millisecond // what a slow client meets, sooner
+	served := make(chan error, 1)
+	go func() { served <- h.server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = h.server.Stop(t.Context())
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	send := func(text string) string {
+		t.Helper()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte(text)); err != nil {
+			return "" // cut off before all was sent
+		}
+		line, _ := bufio.NewReader(c).ReadString('\n')
+		return line
+	}
+	if line := send("GET /fhir/metadata HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.Contains(line, "200") {
+		t.Errorf("a good request: %q", line)
+	}
+	if line := send("GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nX-Slow: "); line != "" && !strings.Contains(line, "408") {
+		t.Errorf("a client that stops in its headers: %q", line)
+	}
+	if line := send("GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nX-Big: " + strings.Repeat("x", maxHeader+8<<10) + "\r\n\r\n"); line != "" && !strings.Contains(line, "431") {
+		t.Errorf("headers too large: %q", line)
+	}
+	big := "x=" + strings.Repeat("x", 1<<20)
+	if a := h.do(http.MethodPost, TokenPath, "", big, "Content-Type", "application/x-www-form-urlencoded"); a.status != http.StatusBadRequest {
+		t.Errorf("a form of a megabyte: %d", a.status)
+	}
+}
+
+// TestSB085_Public lists what is answered without a token, and that nothing else
+// is.
+func TestSB085_Public(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	for path, status := range map[string]int{
+		"/metadata": 200, "/.well-known/smart-configuration": 200, "/OperationDefinition/export": 200,
+		"/$export": 401, "/Patient/$export": 401, "/Group/g1/$export": 401, statusPath + "x": 401, filePath + "x/y.ndjson": 401,
+	} {
+		if a := h.do(http.MethodGet, path, "", ""); a.status != status {
+			t.Errorf("%s: %d, want %d", path, a.status, status)
+		}
+	}
+}
