@@ -2,6 +2,7 @@ package agreement
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -133,21 +134,7 @@ func (c *comparison) pair(expected, ours []Resource) error {
 		if !ok {
 			continue
 		}
-		var found []string
-		paths := c.ourPaths(typeOf(e))
-		for i, by := range rule.By {
-			var fits []string
-			for _, v := range values(map[string]any(e), by) {
-				fits = append(fits, byValue[entry{typeOf(e), paths[i], v}]...)
-			}
-			slices.Sort(fits)
-			fits = slices.Compact(fits)
-			if i == 0 {
-				found = fits
-			} else {
-				found = slices.DeleteFunc(found, func(s string) bool { return !slices.Contains(fits, s) })
-			}
-		}
+		found := c.fits(e, rule, func(path, value string) []string { return byValue[entry{typeOf(e), path, value}] })
 		if len(found) > 1 {
 			return fmt.Errorf("%s: an expected %s fits %d of ours; pair it by more", c.rules.Dataset, typeOf(e), len(found))
 		}
@@ -156,6 +143,38 @@ func (c *comparison) pair(expected, ours []Resource) error {
 		}
 	}
 	return nil
+}
+
+// fits lists those of ours that share a value with e at every path of the rule,
+// of them the ones that share most.
+func (c *comparison) fits(e Resource, rule Pairing, having func(path, value string) []string) []string {
+	paths := c.ourPaths(typeOf(e))
+	met := map[string]int{}    // paths
+	shared := map[string]int{} // values
+	for i, by := range rule.By {
+		here := map[string]int{}
+		for _, v := range values(map[string]any(e), by) {
+			for _, o := range having(paths[i], v) {
+				here[o]++
+			}
+		}
+		for o, n := range here {
+			met[o]++
+			shared[o] += n
+		}
+	}
+	most := 0
+	var found []string
+	for _, o := range slices.Sorted(maps.Keys(met)) {
+		switch {
+		case met[o] < len(rule.By) || shared[o] < most:
+		case shared[o] > most:
+			most, found = shared[o], []string{o}
+		default:
+			found = append(found, o)
+		}
+	}
+	return found
 }
 
 func (c *comparison) ourPaths(kind string) []string {

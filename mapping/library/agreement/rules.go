@@ -66,7 +66,8 @@ type Rules struct {
 }
 
 // Pairing lists paths whose values must meet. A path with several values meets
-// where one of them is equal.
+// where one of them is equal; of several that meet, the one with most equal
+// values is taken.
 type Pairing struct {
 	By   []string `yaml:"by"`
 	Ours []string `yaml:"ours"` // By, where absent
