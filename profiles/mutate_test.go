@@ -26,7 +26,7 @@ func TestMutations(t *testing.T) {
 	}
 	reached, all := m.others(examples(t))
 	t.Logf("%d of %d bundled profiles on resources are met by an example and were broken", reached, all)
-	if !testing.Short() && reached < 10 {
+	if reached+len(unmet) < all {
 		t.Errorf("only %d profiles broken", reached)
 	}
 	for _, kind := range []string{"cardinality-min", "cardinality-max", "fixed-or-pattern", "binding", "reference-target", "primitive-form", "type", "empty", "slice-min", "slice-max"} {
@@ -83,6 +83,13 @@ func (m *mutator) file(name string, raw []byte) {
 	}
 }
 
+// unmet are the profiles that neither an example nor a made resource meets.
+var unmet = map[string]string{
+	"cdshooksguidanceresponse":        "it requires an extension whose definition allows it on PlanDefinition alone: nothing can meet it",
+	"hrex-parameters-member-match-in": "its parameters hold whole resources, which are not made",
+	"hrex-task-data-request":          "an invariant asks for one input of two kinds, which a snapshot does not tell",
+}
+
 // others breaks the profiles that no example declares, in the first example that
 // meets them. It gives how many of all profiles on resources were broken, and how
 // many there are.
@@ -116,9 +123,12 @@ func (m *mutator) others(list []example) (reached, all int) {
 				m.t.Fatal(err)
 			}
 			met := false
-			for _, e := range byType[p.Type] {
+			bodies := append(byType[p.Type], example{name: madeName(p), raw: made(m.set, p)})
+			var errors []Finding
+			for _, e := range bodies {
 				m.parser.Parse(e.raw, &m.whole)
-				if !slices.ContainsFunc(v.Validate(&m.whole, nil), func(f Finding) bool { return f.Severity == Error }) {
+				errors = slices.DeleteFunc(v.Validate(&m.whole, nil), func(f Finding) bool { return f.Severity != Error })
+				if len(errors) == 0 {
 					m.name, m.raw, m.v, met = e.name, e.raw, v, true
 					m.walk(p.Root(), r4.Root, 0)
 					break
@@ -127,7 +137,10 @@ func (m *mutator) others(list []example) (reached, all int) {
 			if met {
 				reached++
 			} else {
-				m.t.Logf("no example meets %s", p.Canonical())
+				if unmet[p.Name] == "" {
+					m.t.Errorf("no example meets %s, and what is made of it has %v", p.Canonical(), errors)
+				}
+				m.t.Logf("not met: %s: %s", p.Canonical(), unmet[p.Name])
 			}
 		}
 	}
