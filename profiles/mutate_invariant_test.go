@@ -129,6 +129,82 @@ func TestMutateInvariants(t *testing.T) {
 	t.Logf("constraint         %6d of %6d rules broken and found, %d listed as unbreakable", broken, rules, rules-broken)
 }
 
+// TestMutateOtherInvariants does the same, within a budget of changes for each
+// rule, for the error invariants of all other bundled profiles on resources. What
+// no change makes false is counted; what is false must be found.
+func TestMutateOtherInvariants(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("long")
+	}
+	s := openSet(t)
+	byType := map[string][]*r4.Resource{}
+	texts := map[*r4.Resource][]byte{}
+	add := func(raw []byte) *r4.Resource {
+		first, e := new(r4.Resource), new(r4.Resource)
+		new(r4.Parser).Parse(raw, first)
+		text := first.AppendJSON(nil)
+		new(r4.Parser).Parse(text, e)
+		texts[e] = text
+		return e
+	}
+	for _, one := range examples(t) {
+		if e := add(one.raw); exceptions[one.name] == nil && len(byType[e.Type().Name()]) < 12 {
+			byType[e.Type().Name()] = append(byType[e.Type().Name()], e)
+		}
+	}
+	done := map[string]bool{}
+	broken, resisted := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(s.byURL)) {
+		for _, d := range s.byURL[name] {
+			if d.entry.ResourceType != "StructureDefinition" || d.entry.Kind != "resource" || d.pkg.Label() == "hl7.fhir.us.carin-bb#2.1.0" || r4.Lookup(d.entry.Type) == nil {
+				continue
+			}
+			p, err := s.load(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b *breaker
+			for _, id := range slices.Sorted(maps.Keys(p.byID)) {
+				for i := range p.byID[id].Constraints {
+					k := &p.byID[id].Constraints[i]
+					rule := id + " " + k.Key + " " + k.Expression
+					if k.Severity != "error" || k.BestPractice || native(k.Key) || k.Expression == "" || done[rule] {
+						continue
+					}
+					done[rule] = true
+					if b == nil {
+						v, err := s.Validator(ValidatorOptions{Profiles: []string{p.Canonical()}, SkipNotes: true})
+						if err != nil {
+							t.Fatal(err)
+						}
+						b = &breaker{t: t, v: v, p: p, texts: texts, examples: []*r4.Resource{add(made(s, p))}}
+						if p.Type != "Bundle" && p.Type != "Parameters" && p.Type != "Binary" {
+							for _, contained := range []string{
+								`{"resourceType":"Patient","id":"p","meta":{"versionId":"1"},"contained":[{"resourceType":"Organization","id":"q"}]}`,
+								`{"resourceType":"Patient","id":"p","meta":{"security":[{"code":"x"}]}}`,
+							} {
+								b.examples = append(b.examples, add([]byte(`{"resourceType":"`+p.Type+`","contained":[`+contained+`]}`)))
+							}
+						}
+						b.examples = append(b.examples, byType[p.Type]...)
+					}
+					b.budget = 4000
+					if b.constraint(p.byID[id], k) {
+						broken++
+					} else {
+						resisted++
+					}
+				}
+			}
+		}
+	}
+	t.Logf("constraint         %6d of %6d rules broken and found, for %d no change tried makes them false", broken, broken, resisted)
+	if broken < 690 {
+		t.Errorf("only %d rules broken", broken)
+	}
+}
+
 // breaker breaks the invariants of one profile.
 type breaker struct {
 	t        *testing.T
@@ -136,6 +212,7 @@ type breaker struct {
 	p        *Profile
 	examples []*r4.Resource
 	texts    map[*r4.Resource][]byte
+	budget   int // changes left to try; 0 for no end
 	parser   r4.Parser
 	copy     r4.Resource
 }
@@ -153,6 +230,11 @@ func (b *breaker) constraint(el *Element, k *Constraint) bool {
 		for _, n := range places(e, el, b.p.root) {
 			changes := b.changes(e, n, words)
 			for i := range changes {
+				if b.budget > 0 {
+					if b.budget--; b.budget == 0 {
+						return false
+					}
+				}
 				if b.holds(e, n, x, env, changes[i]) {
 					continue
 				}
