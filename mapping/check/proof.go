@@ -55,6 +55,8 @@ type Demand struct {
 type Proof struct {
 	Demands []Demand `json:"demands"` // by mapping, view, profile; then in the profile's order
 	Totals  Totals   `json:"totals"`
+
+	content []profiles.ProvedRule // of R4's own definitions
 }
 
 // Totals counts the demands by status.
@@ -66,7 +68,7 @@ type Totals struct {
 
 // Prove makes the proof report of a set.
 func Prove(set *Set) *Proof {
-	out := &Proof{}
+	out := &Proof{content: provedContent(set)}
 	for _, m := range set.Mappings {
 		for _, v := range append([]*Mapping{m}, m.Views...) {
 			if v.NonFinancial {
@@ -144,7 +146,8 @@ func (p *Proof) WriteJSON(w io.Writer) error {
 }
 
 // Proved gives what a validator of the set's own resources may leave out: what
-// is proved for every mapping that the profile is declared by.
+// is proved for every mapping that the profile is declared by, and of R4's own
+// demands what no mapping can break.
 func (p *Proof) Proved() profiles.Proved {
 	out, broken := profiles.Proved{}, profiles.Proved{}
 	for _, d := range p.Demands {
@@ -157,6 +160,9 @@ func (p *Proof) Proved() profiles.Proved {
 	}
 	for r := range broken {
 		delete(out, r)
+	}
+	for _, r := range p.content {
+		out.Add(r)
 	}
 	return out
 }
