@@ -13,6 +13,10 @@ const (
 	npiSystem = "http://hl7.org/fhir/sid/us-npi"
 )
 
+// simpleQuantity is the one datatype profile that R4's own definitions ask for in
+// many places: a Quantity without comparator.
+var simpleQuantity = []string{coreURL + "SimpleQuantity"}
+
 // provedContent gives the elements of R4's own definitions whose content no row
 // can break, wherever the set writes them: literals that are sound by themselves,
 // values whose form the program holds, and datatypes put together of those. How
@@ -131,7 +135,7 @@ func (w writer) demands(n *Node, el *profiles.Element) bool {
 		return false
 	}
 	for _, t := range el.Types {
-		if len(t.Profiles) > 0 {
+		if len(t.Profiles) > 0 && !(slices.Equal(t.Profiles, simpleQuantity) && n.Kind == Group && len(under(n, "comparator")) == 0) {
 			return false
 		}
 	}
@@ -140,6 +144,9 @@ func (w writer) demands(n *Node, el *profiles.Element) bool {
 			return false
 		}
 		if b.Strength == "required" || b.Strength == "extensible" {
+			if code, constant := constantText(n); constant {
+				return w.set.profiles.Member(b.ValueSet, "", code) == profiles.Yes
+			}
 			if status, _ := w.bound(n, b); status != ProvedAtLoad {
 				return false
 			}
