@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"remit/server/client"
 )
@@ -20,6 +23,9 @@ type pullCmd struct {
 	Patient   []string `help:"Export these patients only (id or Patient/id)." placeholder:"ID"`
 	Patients  bool     `help:"Export at Patient level instead of system level."`
 	Lenient   bool     `help:"Let the server pass over what it does not support."`
+	Param     []string `help:"Further kick-off parameter, such as _typeFilter=Coverage?status=active; may be repeated." placeholder:"NAME=VALUE" sep:"none"`
+	Post      bool     `help:"Kick off by POST."`
+	Published bool     `help:"Download what the server publishes ($bulk-publish), if it changed since the last time."`
 	Keep      bool     `help:"Leave the export on the server."`
 	OutFolder string   `help:"Folder to write to." placeholder:"DIR" required:"" name:"out"`
 }
@@ -35,8 +41,18 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Published {
+		return c.published(ctx, a, remote)
+	}
 	k := client.Kickoff{
-		Group: c.Group, Types: c.Type, Since: c.Since, Until: c.Until, Patients: c.Patient, Lenient: c.Lenient,
+		Group: c.Group, Types: c.Type, Since: c.Since, Until: c.Until, Patients: c.Patient, Lenient: c.Lenient, Post: c.Post, Extra: url.Values{},
+	}
+	for _, p := range c.Param {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return usagef("--param %q: use NAME=VALUE", p)
+		}
+		k.Extra.Add(name, value)
 	}
 	if c.Group == "" && (c.Patients || len(c.Patient) > 0) {
 		k.Level = client.Patient
@@ -52,6 +68,40 @@ func (c *pullCmd) Run(ctx context.Context, a *app) error {
 	}
 	if err := os.WriteFile(filepath.Join(c.OutFolder, "manifest.json"), manifest.Raw, 0o600); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
+	}
+	return writeSaved(a.stdout, saved)
+}
+
+// tagFile keeps the entity tag of the publication that a folder holds.
+const tagFile = "publication.etag"
+
+// published downloads a publication into the folder, unless it holds it
+// already.
+func (c *pullCmd) published(ctx context.Context, a *app, remote *client.Client) error {
+	tag, err := os.ReadFile(filepath.Join(c.OutFolder, tagFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read entity tag: %w", err)
+	}
+	m, newTag, err := remote.Published(ctx, string(tag))
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		_, err := fmt.Fprintln(a.stdout, "not modified")
+		return err
+	}
+	if err := dropEarlier(c.OutFolder); err != nil {
+		return err
+	}
+	saved, err := remote.Fetch(ctx, m, client.Download{Dir: c.OutFolder})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.OutFolder, "manifest.json"), m.Raw, 0o600); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(c.OutFolder, tagFile), []byte(newTag), 0o600); err != nil {
+		return fmt.Errorf("write entity tag: %w", err)
 	}
 	return writeSaved(a.stdout, saved)
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -312,7 +313,7 @@ type Kickoff struct {
 	Lenient bool
 	// Post uses POST without need.
 	Post bool
-	// Extra are further parameters of a GET, such as _typeFilter.
+	// Extra are further parameters, such as _typeFilter.
 	Extra url.Values
 }
 
@@ -391,11 +392,16 @@ func (c *Client) kickoffRequest(k Kickoff) (target string, body []byte, err erro
 		}
 		return target, nil, nil
 	}
-	if len(k.Extra) > 0 {
-		return "", nil, errors.New("kick off: extra parameters go with GET only")
-	}
-	type parameter map[string]any
 	parameters := []parameter{}
+	for _, name := range slices.Sorted(maps.Keys(k.Extra)) {
+		for _, value := range k.Extra[name] {
+			form, v := "valueString", any(value)
+			if name == "allowPartialManifests" && (value == "true" || value == "false") {
+				form, v = "valueBoolean", value == "true"
+			}
+			parameters = append(parameters, parameter{"name": name, form: v})
+		}
+	}
 	for _, t := range k.Types {
 		parameters = append(parameters, parameter{"name": "_type", "valueString": t})
 	}
@@ -411,7 +417,7 @@ func (c *Client) kickoffRequest(k Kickoff) (target string, body []byte, err erro
 		}
 		parameters = append(parameters, parameter{"name": "patient", "valueReference": map[string]string{"reference": p}})
 	}
-	body, err = json.Marshal(map[string]any{"resourceType": "Parameters", "parameter": parameters})
+	body, err = parametersJSON(parameters)
 	if err != nil {
 		return "", nil, fmt.Errorf("kick off: %w", err)
 	}
@@ -445,19 +451,12 @@ func (c *Client) Poll(ctx context.Context, statusURL string, progress func(Progr
 		if err != nil {
 			return nil, err
 		}
-		next = ""
-		for _, link := range page.Link {
-			if link.Relation == "next" {
-				next = link.URL
-			}
-		}
+		next = page.next()
 		if whole == nil {
 			whole = page
 			continue
 		}
-		whole.Output = append(whole.Output, page.Output...)
-		whole.Deleted = append(whole.Deleted, page.Deleted...)
-		whole.Error = append(whole.Error, page.Error...)
+		whole.add(page)
 	}
 	whole.Link = nil
 	return whole, nil

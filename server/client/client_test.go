@@ -353,7 +353,8 @@ func TestFetchNames(t *testing.T) {
 		}
 		f.on(decoded, says(200, lines(1)))
 	}
-	m.Error = []client.Item{{Type: "../x", URL: f.URL + "/a/Patient.1.ndjson"}}
+	m.Error = []client.Item{{Type: "../x", URL: f.URL + "/f/Patient.1.ndjson"}}
+	f.on("/f/Patient.1.ndjson", says(200, `{"resourceType":"OperationOutcome"}`+"\n"))
 	dir := t.TempDir()
 	saved, err := f.client(nil).Fetch(t.Context(), m, client.Download{Dir: dir})
 	if err != nil {

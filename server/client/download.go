@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -96,7 +98,7 @@ func (c *Client) Fetch(ctx context.Context, m *Manifest, d Download) ([]Saved, e
 		group.Go(func() error {
 			f := &fetch{
 				client: c, item: j.item, path: filepath.Join(d.Dir, j.name), authorize: m.RequiresAccessToken,
-				counted: j.kind == KindOutput, wrote: func(n int) { written.Add(int64(n)); tell(0) },
+				counted: j.kind == KindOutput, want: wanted(j.kind, j.item.Type), wrote: func(n int) { written.Add(int64(n)); tell(0) },
 			}
 			if err := f.run(ctx); err != nil {
 				return fmt.Errorf("download %s: %w", j.name, err)
@@ -145,6 +147,7 @@ type fetch struct {
 	path      string
 	authorize bool
 	counted   bool
+	want      string // resource type of each line; "" for any
 	wrote     func(int)
 
 	file  *os.File
@@ -171,6 +174,11 @@ func (f *fetch) run(ctx context.Context) (err error) {
 		return err
 	}
 	lines := f.lines.end()
+	if f.want != "" {
+		if err := f.types(); err != nil {
+			return err
+		}
+	}
 	if f.item.Count != nil && f.counted && lines != *f.item.Count {
 		return fmt.Errorf("%d resources, but the manifest says %d", lines, *f.item.Count)
 	}
@@ -183,6 +191,48 @@ func (f *fetch) run(ctx context.Context) (err error) {
 		return err
 	}
 	return os.Rename(f.path+partial, f.path)
+}
+
+// wanted is the resource type that the lines of a file must have (BE-177,
+// BE-191).
+func wanted(kind, typ string) string {
+	switch kind {
+	case KindDeleted:
+		return "Bundle"
+	case KindError:
+		return "OperationOutcome"
+	}
+	return typ
+}
+
+// maxLine is the longest line that is looked at.
+const maxLine = 64 << 20
+
+// types checks that each line is a resource of the type that the manifest
+// promised.
+func (f *fetch) types() error {
+	if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	in := bufio.NewScanner(f.file)
+	in.Buffer(make([]byte, 0, 64<<10), maxLine)
+	usual := []byte(`{"resourceType":"` + f.want + `"`)
+	for n := 1; in.Scan(); n++ {
+		line := bytes.TrimSpace(in.Bytes())
+		if len(line) == 0 || bytes.HasPrefix(line, header) || bytes.HasPrefix(line, usual) {
+			continue
+		}
+		var head struct {
+			ResourceType string `json:"resourceType"`
+		}
+		if err := json.Unmarshal(line, &head); err != nil {
+			return fmt.Errorf("line %d is no JSON", n)
+		}
+		if head.ResourceType != f.want {
+			return fmt.Errorf("line %d is no %s", n, f.want)
+		}
+	}
+	return in.Err()
 }
 
 // try asks for what is missing still. The whole file comes as gzip where the

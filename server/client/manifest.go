@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Manifest is what a server answers when an export is done (Bulk Data 3.0.0,
@@ -18,7 +19,11 @@ type Manifest struct {
 	Output              []Item `json:"output"`
 	Deleted             []Item `json:"deleted,omitempty"`
 	Error               []Item `json:"error"`
-	Link                []Link `json:"link,omitempty"`
+	// SubmissionID is set in the manifest of a submission's status.
+	SubmissionID string `json:"submissionId,omitempty"`
+	// Outcome is what 4.0.0 calls Error; reading moves it there.
+	Outcome []Item `json:"outcome,omitempty"`
+	Link    []Link `json:"link,omitempty"`
 
 	Raw []byte `json:"-"`
 }
@@ -29,6 +34,14 @@ type Item struct {
 	URL  string `json:"url"`
 	// Count is the number of resources; nil where the server does not say.
 	Count *int64 `json:"count,omitempty"`
+	// Severities counts the issues of an outcome file, where the server does.
+	Severities []Severity `json:"countSeverity,omitempty"`
+}
+
+// Severity counts issues of one severity.
+type Severity struct {
+	Code  string `json:"code"`
+	Count int64  `json:"count"`
 }
 
 // Link leads to a further page of the manifest.
@@ -52,9 +65,11 @@ func readManifest(resp *http.Response) (*Manifest, error) {
 	if err := json.Unmarshal(body, m); err != nil {
 		return nil, lasting{fmt.Errorf("read manifest: %w", err)}
 	}
-	if m.Output == nil {
+	if m.Output == nil && m.Link == nil && m.Outcome == nil && m.Deleted == nil && m.TransactionTime == "" {
 		return nil, lasting{errors.New("read manifest: it has no output")}
 	}
+	m.Error = append(m.Error, m.Outcome...)
+	m.Outcome = nil
 	// The first guide allowed URLs relative to the status URL (BE-176).
 	for _, list := range [][]Item{m.Output, m.Deleted, m.Error} {
 		for i := range list {
@@ -64,11 +79,50 @@ func readManifest(resp *http.Response) (*Manifest, error) {
 		}
 	}
 	for i := range m.Link {
+		if strings.HasPrefix(m.Link[i].URL, "#") {
+			continue // a mark, see next
+		}
 		if m.Link[i].URL, err = absolute(resp.Request.URL, m.Link[i].URL); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// next is the URL of the page behind this one; "" on the last, be it that more
+// will come ("#pending") or none ever ("#closed").
+func (m *Manifest) next() string {
+	for _, l := range m.Link {
+		if l.Relation == "next" && !strings.HasPrefix(l.URL, "#") {
+			return l.URL
+		}
+	}
+	return ""
+}
+
+// add takes over the files of a further page, but for those that are listed
+// already.
+func (m *Manifest) add(page *Manifest) {
+	known := map[string]bool{}
+	for _, list := range [][]Item{m.Output, m.Deleted, m.Error} {
+		for _, item := range list {
+			known[item.URL] = true
+		}
+	}
+	merge := func(to, from []Item) []Item {
+		for _, item := range from {
+			if !known[item.URL] {
+				known[item.URL] = true
+				to = append(to, item)
+			}
+		}
+		return to
+	}
+	m.Output, m.Deleted, m.Error = merge(m.Output, page.Output), merge(m.Deleted, page.Deleted), merge(m.Error, page.Error)
+	// Of a publication the last page tells how far it goes.
+	if page.TransactionTime > m.TransactionTime {
+		m.TransactionTime = page.TransactionTime
+	}
 }
 
 func absolute(base *url.URL, ref string) (string, error) {
