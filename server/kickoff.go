@@ -158,6 +158,12 @@ func (s *Server) restrict(access *auth.Access, p auth.Permission, types ...strin
 	return restrict(access, s.options.ServiceDate, p, types...)
 }
 
+// Restrict is what the scopes and the registration of an access leave of the
+// types that are exported; see export.Request.
+func Restrict(access *auth.Access, serviceDate func(string) string, types ...string) map[string][]string {
+	return restrict(access, serviceDate, auth.Read|auth.Search, types...)
+}
+
 func restrict(access *auth.Access, serviceDate func(string) string, p auth.Permission, types ...string) map[string][]string {
 	var out map[string][]string
 	for _, t := range types {

@@ -38,6 +38,7 @@ const (
 	statusPath     = "/$export-status/"
 	filePath       = "/$export-file/"
 	TokenPath      = "/auth/token"
+	StatusPath     = statusPath
 	introspectPath = "/auth/introspect"
 	revokePath     = "/auth/revoke"
 	authorizePath  = "/auth/authorize"
@@ -69,6 +70,8 @@ type Options struct {
 	// Groups keeps the groups that clients make; nil makes none. It goes with
 	// Reads.
 	Groups Groups
+	// Publications are what is published; nil publishes nothing.
+	Publications Publications
 	// Search holds the search parameters that searches may use; it goes with
 	// Reads.
 	Search *search.Parameters
@@ -293,6 +296,12 @@ func (s *Server) routes() http.Handler {
 		}
 		s.route(r, statusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
 		s.route(r, filePath+"{export}/{name}", methods{http.MethodGet: s.file, http.MethodHead: s.file})
+		if s.options.Publications != nil {
+			page := methods{http.MethodGet: s.published, http.MethodHead: s.published}
+			s.route(r, publishPath, page)
+			s.route(r, publishPath+"/{export}", page)
+			s.route(r, publishPath+"/{export}/{name}", methods{http.MethodGet: s.publishedFile, http.MethodHead: s.publishedFile})
+		}
 		if s.options.Reads != nil {
 			if s.options.Groups != nil {
 				s.route(r, "/"+groupType, methods{http.MethodGet: s.searchType, http.MethodHead: s.searchType, http.MethodPost: s.createGroup})

@@ -24,7 +24,7 @@ func (n *node) face(ctx context.Context, a *app, c *config) (*server.Server, err
 		return nil, err
 	}
 	o := server.Options{
-		Reads: n.reader, Groups: n.groups, Search: n.search, Secret: secret,
+		Reads: n.reader, Groups: n.groups, Search: n.search, Secret: secret, Publications: server.FromPublications(n.engine.Publications()),
 		PublicURL: base, Exports: server.FromEngine(n.engine), Types: n.reloader.Types, KnownType: knownType, ServiceDate: serviceDate,
 		AppLaunchStub: c.AppLaunchStub, Software: server.Software{Name: "Remit", Version: buildInfo().Version},
 		Audit: n.control.AddEvent, Observe: n.ops.Request, Log: n.log, Clock: a.now,

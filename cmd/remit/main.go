@@ -59,6 +59,8 @@ type cli struct {
 	Pull     pullCmd     `cmd:"" help:"Download an export from a Bulk Data server."`
 	Audit    auditCmd    `cmd:"" help:"Read and verify the audit trail."`
 	Choices  choicesCmd  `cmd:"" name:"member-choices" help:"Manage which members' data may be shared for what."`
+	Publish  publishCmd  `cmd:"" help:"Publish what belongs to nobody as a static manifest, or add what changed."`
+	Submit   submitCmd   `cmd:"" help:"Submit an export to a Bulk Data receiver ($bulk-submit)."`
 	Client   clientCmd   `cmd:"" help:"Manage the clients that may export."`
 	Bench    benchCmd    `cmd:"" help:"Measure reading, mapping, validating and writing on scaled claims."`
 	Config   configCmd   `cmd:"" help:"Print the effective configuration, secrets masked."`

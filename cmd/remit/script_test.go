@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"lines":    scriptLines,
 			"splitset": scriptSplitSet,
 			"subst":    scriptSubst,
+			"receiver": scriptReceiver,
 
 			"postgres": scriptPostgres,
 		},

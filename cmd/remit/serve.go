@@ -15,8 +15,10 @@ import (
 
 type serveCmd struct {
 	config
-	NoWorkers bool          `help:"Accept and finish exports, and leave their chunks to remit worker; needs a PostgreSQL warehouse and control store."`
-	Watch     time.Duration `help:"Look at the mapping set's files this often, and reload it between jobs where they changed; 0 is never." placeholder:"INTERVAL"`
+	NoWorkers    bool          `help:"Accept and finish exports, and leave their chunks to remit worker; needs a PostgreSQL warehouse and control store."`
+	Watch        time.Duration `help:"Look at the mapping set's files this often, and reload it between jobs where they changed; 0 is never." placeholder:"INTERVAL"`
+	PublishEvery time.Duration `help:"Publish what belongs to nobody ($bulk-publish) this often; 0 is never." placeholder:"INTERVAL"`
+	PublishEpoch time.Duration `help:"Begin the publication anew this often, where increments are added in between; 0 is never." placeholder:"INTERVAL"`
 }
 
 // Help shows a worked line.
@@ -61,6 +63,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 		ticker := time.NewTicker(c.Watch)
 		defer ticker.Stop()
 		watching.Go(func() { n.reloader.Watch(watch, ticker.C) })
+	}
+	if c.PublishEvery > 0 {
+		watching.Go(func() { n.publishing(watch, c.PublishEvery, c.PublishEpoch) })
 	}
 	if c.AuditDays > 0 {
 		watching.Go(func() { n.trimAudit(watch, a.now, c.AuditDays) })
