@@ -389,3 +389,22 @@ func (s *Set) IsCodeSystem(url string) bool { return s.terms.CodeSystem(url) != 
 
 // Display is the display text of a code, or "".
 func (s *Set) Display(system, code string) string { return s.terms.Display(system, code) }
+
+// Mandatory lists the root elements that every resource of a type has, and those
+// that change the meaning of others (isModifier), by R4's own definition; a
+// choice by its base name. Error: *UnknownError.
+//
+// Source: R4, ElementDefinition.min and isModifier; Bulk Data 3.0.0, _elements.
+func (s *Set) Mandatory(resourceType string) ([]string, error) {
+	p, err := s.core(resourceType)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range p.Root().Children() {
+		if e.Min > 0 || e.Modifier {
+			out = append(out, e.Base)
+		}
+	}
+	return out, nil
+}

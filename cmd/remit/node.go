@@ -115,7 +115,8 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 		Warehouse: n.loaded.warehouse, Consent: consent(n.control, n.reloader.Types, a.now), Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
 		Version: version, Drain: drainFor,
-		Observe: func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
+		Observe:   func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
+		Mandatory: n.loaded.profiles.Mandatory,
 	})
 	if err != nil {
 		return nil, err

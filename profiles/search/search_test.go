@@ -351,6 +351,22 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+func TestLink(t *testing.T) {
+	params := bundled(t)
+	for _, c := range []struct{ resource, want string }{
+		{eob, "p1"}, {claim, "p1"}, {coverage, "p1"}, {patient, "p1"},
+		{`{"resourceType":"Group","type":"person","actual":true,"member":[{"entity":{"reference":"Patient/p7"}}]}`, "p7"},
+		{`{"resourceType":"Organization","name":"x"}`, ""},
+		{`{"resourceType":"Observation","status":"final","code":{"text":"x"},"subject":{"reference":"Group/1"},"performer":[{"reference":"Patient/p8"}]}`, "p8"},
+	} {
+		r := parse(t, c.resource)
+		id, ok := params.Link(r.Type().Name(), "Patient").ID(r)
+		if string(id) != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %q, %v", c.resource[:40], id, ok)
+		}
+	}
+}
+
 // A filter is shared by the chunks of an export.
 func TestMatchAllocatesNothing(t *testing.T) {
 	f, problems := bundled(t).Parse("ExplanationOfBenefit?service-date=ge2024-01-01&type=oral,pharmacy&patient=p1&_lastUpdated=gt2020", search.Options{})

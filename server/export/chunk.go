@@ -40,6 +40,12 @@ const (
 // maxStarts bounds how often a chunk is started, whatever lost the attempts.
 const maxStarts = 30
 
+// digestOfURL is digestOf for "Type/id".
+func digestOfURL(url string) digest {
+	sum := sha256.Sum256([]byte(url))
+	return digest(sum[:16])
+}
+
 // chunk is the handler of chunk jobs: it runs one chunk into files, which
 // nobody sees before the whole export is complete. Where the export's snapshot
 // can be joined, the node need not be its owner.
@@ -71,7 +77,7 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 		return nil // ended since; whoever ended it knows why
 	}
 	defer leave()
-	err = e.runChunk(inner, x, s, j.Chunk)
+	err = e.runChunk(inner, x, o, s, j.Chunk)
 	if err != nil && inner.Err() == nil {
 		s.fault()
 		e.Observe(ChunkEnd{Failed: true})
@@ -80,7 +86,7 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 }
 
 // runChunk does one attempt at chunk n.
-func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n int) (err error) {
+func (e *Engine) runChunk(ctx context.Context, x *control.Export, o *order, s *session, n int) (err error) {
 	began := e.Clock()
 	attempt, err := e.Control.StartChunk(ctx, x, n, e.Node, began)
 	if errors.Is(err, control.ErrConflict) {
@@ -115,7 +121,12 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 		return because(ctx, fmt.Errorf("read rosters: %w", err))
 	}
 
-	r := &run{engine: e, session: s, struck: struck, tally: newTally(), digests: map[string]map[digest]struct{}{},
+	shape, err := e.shape(o)
+	if err != nil {
+		return jobs.Permanent(err)
+	}
+
+	r := &run{engine: e, session: s, shape: shape, struck: struck, tally: newTally(), digests: map[string]map[digest]struct{}{},
 		set: e.Files.NewSet(fmt.Sprintf("%s/c%d-%d-%d", folder(x.ID, x.Generation), n, x.Epoch, attempt), e.Limits)}
 	kept := false
 	defer func() {
@@ -134,6 +145,12 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 	if err != nil {
 		return because(ctx, fmt.Errorf("run chunk: %w", err))
 	}
+	if err := r.writeBlocks(ctx); err != nil {
+		return because(ctx, err)
+	}
+	if err := r.writeDeletions(ctx); err != nil {
+		return because(ctx, err)
+	}
 	if x.ChunksTotal > 1 {
 		if err := r.writeDigests(ctx); err != nil {
 			return because(ctx, err)
@@ -149,7 +166,7 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, s *session, n 
 		return fmt.Errorf("write counts: %w", err)
 	}
 	exported := total(report.Exported)
-	left, err := e.Control.FinishChunk(ctx, x, n, attempt, text, exported, fileRows(parts, n), e.Clock())
+	left, err := e.Control.FinishChunk(ctx, x, n, attempt, text, exported, total(report.Bytes), fileRows(parts, n), e.Clock())
 	if errors.Is(err, control.ErrConflict) {
 		return because(ctx, nil)
 	}
@@ -198,10 +215,14 @@ func fileRows(parts []files.Part, chunk int) []control.File {
 type run struct {
 	engine   *Engine
 	session  *session
+	shape    *shape
 	set      *files.Set
 	struck   *strike // nil where rosters stay as they are
 	tally    *tally
 	digests  map[string]map[digest]struct{} // by type, of what was exported
+	gone     []deletion                     // in the order told
+	blocks   map[string]*block              // by owner's id, where organized
+	owner    []byte                         // id of the block of the resource at hand
 	findings []profiles.Finding
 	rejects  []reject
 	line     []byte
@@ -216,7 +237,15 @@ func (r *run) take(ctx context.Context, m *program.Emitted) error {
 			return context.Cause(ctx)
 		}
 	}
+	if m.Deleted {
+		r.gone = append(r.gone, deletion{m.Type, string(m.ID)})
+		return nil
+	}
 	r.struck.from(m)
+	if !r.shape.matches(m.Type, m.Resource) {
+		r.tally.Filtered[m.Type]++
+		return nil
+	}
 	r.rejects = r.rejects[:0]
 	r.findings = append(r.findings[:0], m.Findings...)
 	if r.session.validator != nil {
@@ -233,6 +262,11 @@ func (r *run) take(ctx context.Context, m *program.Emitted) error {
 		return r.withhold(ctx, m)
 	}
 	flagged := len(r.rejects) > 0
+	if r.shape.organize != "" && !r.findOwner(m) {
+		r.tally.Filtered[m.Type]++
+		return nil
+	}
+	r.shape.trim(m.Type, m.Resource)
 	r.line = m.Resource.AppendJSON(r.line[:0])
 	if len(r.line) > maxLine {
 		r.rejects = append(r.rejects, reject{code: "line-too-long", kind: issueType("line-too-long"),
@@ -250,7 +284,9 @@ func (r *run) take(ctx context.Context, m *program.Emitted) error {
 		return r.withhold(ctx, m)
 	}
 	seen[d] = struct{}{}
-	if err := r.set.Write(ctx, seriesOf(control.KindOutput, m.Type), r.line); err != nil {
+	if r.shape.organize != "" {
+		r.place(m)
+	} else if err := r.set.Write(ctx, seriesOf(control.KindOutput, m.Type), r.line); err != nil {
 		return err
 	}
 	r.tally.Exported[m.Type]++

@@ -29,6 +29,8 @@ type row struct {
 	patient, key string
 	text         string // its name, "" for none
 	finding      profiles.Finding
+	json         string // the whole resource, in place of id and text
+	gone         bool   // a deletion
 }
 
 // double is a program over rows in memory. Passes are cut by patient where
@@ -137,6 +139,15 @@ func (d *double) Run(ctx context.Context, snap source.Snapshot, r program.Reques
 		if err := ctx.Err(); err != nil {
 			return rep, err
 		}
+		if w.gone {
+			if !r.Deletions {
+				continue
+			}
+			if err := emit(&program.Emitted{Type: w.typ, ID: []byte(w.id), Deleted: true, Tracked: true}); err != nil {
+				return rep, err
+			}
+			continue
+		}
 		t := r4.Lookup(w.typ)
 		res.Start(t, 1)
 		res.SetString(res.Add(r4.Root, t.Element("id"), 2), w.id)
@@ -148,6 +159,12 @@ func (d *double) Run(ctx context.Context, snap source.Snapshot, r program.Reques
 				part := res.Add(r4.Root, t.Element("member"), 4)
 				entity := res.Add(part, r4.Lookup("Group.member").Element("entity"), 4)
 				res.SetString(res.Add(entity, r4.Lookup("Reference").Element("reference"), 4), "Patient/p"+m[1:])
+			}
+		}
+		if w.json != "" {
+			var p r4.Parser
+			if problems := p.Parse([]byte(w.json), &res); len(problems) > 0 {
+				return rep, fmt.Errorf("parse: %v", problems)
 			}
 		}
 		m := &program.Emitted{Type: w.typ, ID: []byte(w.id), Key: []byte(w.key), Pos: diag.Pos{File: "map.yaml", Line: 1, Column: 1}, Resource: &res}

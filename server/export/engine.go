@@ -65,6 +65,9 @@ type Options struct {
 	// Validator leaves only the findings of placement.
 	Program   func() (Runner, Validator)
 	Warehouse Warehouse
+	// Mandatory lists the root elements of a resource type that _elements never
+	// takes away: mandatory ones and modifiers. Nil makes _elements fail.
+	Mandatory func(resourceType string) ([]string, error)
 	Control   *control.Store
 	Files     *files.Store
 	// Consent tells, at kick-off and again whenever a part of the export runs,
@@ -299,15 +302,38 @@ func (e *Engine) audit(ctx context.Context, x *control.Export, action, outcome, 
 // order is a request as stored: what was asked, and whom it came down to.
 type order struct {
 	Request
-	// Limited says that only Members are exported, however few they are.
-	Limited bool     `json:"limited,omitempty"`
-	Members []string `json:"members,omitempty"` // the warehouse's own patient values
+	// Limited says that only the members are exported, however few they are.
+	Limited bool `json:"limited,omitempty"`
+	// Picked says that the request named patients; the names themselves are not
+	// kept.
+	Picked bool `json:"picked,omitempty"`
+
 	// Made says that the group is one that the client made, which no mapping
 	// tells of.
 	Made bool `json:"made,omitempty"`
-	// Joined are those Members who joined the group after Since, and whose
+
+	// members are the warehouse's own patient values, sorted. They may be many
+	// and are stored apart from the order; only kick-off and plan have them.
+	members []string
+	// joined are those members who joined the group after Since, and whose
 	// history comes, too (BE-078).
-	Joined []string `json:"joined,omitempty"`
+	joined []string
+}
+
+// whom is whom an order comes down to, as stored.
+type whom struct {
+	Members []string `json:"members"`
+	Joined  []string `json:"joined,omitempty"`
+}
+
+// readWhom reads what Kickoff stored apart from the order.
+func (o *order) readWhom(text []byte) error {
+	var w whom
+	if err := json.Unmarshal(text, &w); err != nil {
+		return err
+	}
+	o.members, o.joined = w.Members, w.Joined
+	return nil
 }
 
 // Kickoff accepts a request and returns the new export's id, which cannot be
@@ -330,9 +356,14 @@ func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id strin
 			return "", err
 		}
 	}
+	o.Picked, o.Patients = o.Patients != nil, nil
 	text, err := json.Marshal(o)
+	var members []byte
+	if err == nil && o.Limited {
+		members, err = json.Marshal(whom{o.members, o.joined})
+	}
 	if err == nil {
-		err = e.Control.AddExport(ctx, &control.Export{ID: id, ClientID: r.ClientID, Request: text, Owner: e.Node, Created: e.Clock()})
+		err = e.Control.AddExport(ctx, &control.Export{ID: id, ClientID: r.ClientID, Request: text, Members: members, Owner: e.Node, Created: e.Clock()})
 	}
 	if err != nil {
 		e.end(id, errEnded)
@@ -376,7 +407,7 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 		if err := e.resolveGroup(ctx, s, o); err != nil {
 			return err
 		}
-		o.Members = consent.of(o.Members)
+		o.members = consent.of(o.members)
 	}
 	if o.Patients == nil {
 		return nil
@@ -390,7 +421,7 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 		value, ok := known[p]
 		ok = ok && consent.may(value)
 		if ok && o.Level == LevelGroup {
-			_, ok = slices.BinarySearch(o.Members, value)
+			_, ok = slices.BinarySearch(o.members, value)
 		}
 		if ok {
 			wanted = append(wanted, value)
@@ -408,21 +439,21 @@ func (e *Engine) resolve(ctx context.Context, id string, o *order, lenient bool)
 		}
 	}
 	slices.Sort(wanted)
-	o.Members = slices.Compact(wanted)
+	o.members = slices.Compact(wanted)
 	return nil
 }
 
 // request is the order in the program's words: the types of its view by the rule
 // of reach, and the members where limited.
 func (o *order) request(types []program.Type) program.Request {
-	r := program.Request{Since: o.Since, Until: o.Until, Types: []string{}}
+	r := program.Request{Since: o.Since, Until: o.Until, Types: []string{}, Deletions: !o.Since.IsZero()}
 	if o.View != "" {
 		r.Views = []string{o.View}
 	}
 	if o.Limited {
-		r.Patients = append([]string{}, o.Members...)
+		r.Patients = append([]string{}, o.members...)
 	}
-	if o.Level == LevelGroup && o.Patients == nil && !o.Made {
+	if o.Level == LevelGroup && !o.Picked && !o.Made {
 		r.Roster = o.Group
 	}
 	for _, t := range types {

@@ -73,11 +73,16 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 			return because(ctx, err)
 		}
 	}
-	dedup := &deduper{store: e.Files, base: base, rows: rows, report: report, set: set, batch: e.digests}
+	dedup := &deduper{store: e.Files, base: base, rows: rows, report: report, set: set, batch: e.digests, organized: o.Organize != ""}
 	replaced, err := dedup.run(ctx)
 	if err != nil {
 		return because(ctx, fmt.Errorf("look for duplicates: %w", err))
 	}
+	undeleted, err := dedup.settle(ctx)
+	if err != nil {
+		return because(ctx, fmt.Errorf("settle deletions: %w", err))
+	}
+	replaced = append(replaced, undeleted...)
 	parts, err := set.Commit()
 	if err != nil {
 		return because(ctx, fmt.Errorf("commit notes: %w", err))
@@ -166,6 +171,8 @@ type deduper struct {
 	report *Report
 	set    *files.Set
 	batch  int // digests in memory at once
+	// organized says that output files hold several types.
+	organized bool
 }
 
 // maxDigests is how many digests are in memory at once: 256 MB.
@@ -218,15 +225,10 @@ func (d *deduper) shared(ctx context.Context, list []control.File) (map[digest]s
 	for pass := range passes {
 		all = all[:0]
 		for _, f := range list {
-			err := eachLine(ctx, d.store, f, func(line []byte) error {
-				var g digest
-				if _, err := hex.Decode(g[:], line); err != nil || len(line) != 2*len(g) {
-					return errors.New("malformed digest")
-				}
+			err := eachDigest(ctx, d.store, f, func(g digest) {
 				if (int(g[0])<<8|int(g[1]))*passes>>16 == pass {
 					all = append(all, g)
 				}
-				return nil
 			})
 			if err != nil {
 				return nil, err
@@ -247,7 +249,7 @@ func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]stru
 	seen := map[digest]struct{}{}
 	for i := range d.rows {
 		f := &d.rows[i]
-		if f.Kind != control.KindOutput || f.Type != typ {
+		if f.Kind != control.KindOutput || f.Type != typ && !d.organized {
 			continue
 		}
 		var drop []int64 // line numbers from 0
@@ -256,10 +258,14 @@ func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]stru
 		err := eachLine(ctx, d.store, *f, func(line []byte) error {
 			defer func() { n++ }()
 			var head struct {
-				ID string `json:"id"`
+				ResourceType string `json:"resourceType"`
+				ID           string `json:"id"`
 			}
 			if err := json.Unmarshal(line, &head); err != nil {
 				return errors.New("malformed line")
+			}
+			if head.ResourceType != typ {
+				return nil // organized files hold several types
 			}
 			g := digestOf(typ, []byte(head.ID))
 			if _, ok := twice[g]; !ok {
@@ -286,10 +292,19 @@ func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]stru
 				return nil, err
 			}
 		}
+		gone := int64(len(drop))
+		add(&d.report.Exported, typ, -gone)
+		add(&d.report.Withheld, typ, gone)
+		add(&d.report.Reasons, "duplicate-id", gone)
+		before := f.Bytes
 		replaced = append(replaced, f.Object)
 		if err := d.without(ctx, f, drop); err != nil {
 			return nil, err
 		}
+		if f.Count == 0 {
+			f.Bytes = 0
+		}
+		add(&d.report.Bytes, typ, f.Bytes-before)
 	}
 	d.rows = slices.DeleteFunc(d.rows, func(f control.File) bool { return f.Kind == control.KindOutput && f.Count == 0 })
 	return replaced, nil
@@ -297,23 +312,10 @@ func (d *deduper) rewrite(ctx context.Context, typ string, twice map[digest]stru
 
 // without replaces f by a file that lacks the lines of drop.
 func (d *deduper) without(ctx context.Context, f *control.File, drop []int64) error {
-	gone := int64(len(drop))
-	before := f.Bytes
-	add := func(m *map[string]int64, key string, n int64) {
-		if *m == nil {
-			*m = map[string]int64{}
-		}
-		(*m)[key] += n
-	}
-	add(&d.report.Exported, f.Type, -gone)
-	add(&d.report.Withheld, f.Type, gone)
-	add(&d.report.Reasons, "duplicate-id", gone)
-	if gone == f.Count {
-		add(&d.report.Bytes, f.Type, -before)
-		f.Count = 0
+	if f.Count -= int64(len(drop)); f.Count == 0 {
 		return nil
 	}
-	object := fmt.Sprintf("%s/%s.%d.%d.ndjson.gz", d.base, f.Type, f.Chunk, f.Seq)
+	object := fmt.Sprintf("%s/%s.%d.%d.ndjson.gz", d.base, seriesOf(f.Kind, f.Type), f.Chunk, f.Seq)
 	w, err := d.store.Create(ctx, object)
 	if err != nil {
 		return err
@@ -334,9 +336,27 @@ func (d *deduper) without(ctx context.Context, f *control.File, drop []int64) er
 	if err != nil {
 		return err
 	}
-	f.Object, f.Count, f.Bytes, f.Stored, f.SHA256 = object, info.Count, info.Bytes, info.Stored, info.SHA256
-	add(&d.report.Bytes, f.Type, info.Bytes-before)
+	f.Object, f.Bytes, f.Stored, f.SHA256 = object, info.Bytes, info.Stored, info.SHA256
 	return nil
+}
+
+func add(m *map[string]int64, key string, n int64) {
+	if *m == nil {
+		*m = map[string]int64{}
+	}
+	(*m)[key] += n
+}
+
+// eachDigest calls do for every digest of a file.
+func eachDigest(ctx context.Context, store *files.Store, f control.File, do func(digest)) error {
+	return eachLine(ctx, store, f, func(line []byte) error {
+		var g digest
+		if _, err := hex.Decode(g[:], line); err != nil || len(line) != 2*len(g) {
+			return errors.New("malformed digest")
+		}
+		do(g)
+		return nil
+	})
 }
 
 // eachLine calls do for every line of a file; line is valid until it returns.

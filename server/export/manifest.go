@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"remit/server/files"
@@ -36,6 +37,10 @@ type Status struct {
 	Chunks   int // in all; 0 before the plan
 	Done     int // chunks
 	Exported int64
+	Bytes    int64 // of the identity form
+	// Expected and ExpectedBytes are what the chunks still to come are taken to
+	// add up to with those done; 0 before the first is done.
+	Expected, ExpectedBytes int64
 	// TransactionTime is the snapshot's instant; it moves only when the export
 	// starts over.
 	TransactionTime time.Time
@@ -77,8 +82,13 @@ func (e *Engine) Status(ctx context.Context, id string) (*Status, error) {
 		return nil, fmt.Errorf("read request of export: %w", err)
 	}
 	st := &Status{ID: id, Request: o.Request, State: State(x.State), Percent: int(x.Percent), Chunks: int(x.ChunksTotal),
-		Done: int(x.ChunksDone), Exported: x.Resources, TransactionTime: x.TransactionTime, Restarts: max(0, int(x.Generation)-1),
+		Done: int(x.ChunksDone), Exported: x.Resources, Bytes: x.Bytes, TransactionTime: x.TransactionTime, Restarts: max(0, int(x.Generation)-1),
 		Created: x.Created, Started: x.Started, Finished: x.Finished, Expires: x.Expires}
+	if x.ChunksDone > 0 {
+		// Chunks are cut alike, so that the rest is taken to be like them.
+		st.Expected = scale(x.Resources, x.ChunksTotal, x.ChunksDone)
+		st.ExpectedBytes = scale(x.Bytes, x.ChunksTotal, x.ChunksDone)
+	}
 	if len(x.Failure) > 0 {
 		st.Failure = new(Failure)
 		if err := json.Unmarshal(x.Failure, st.Failure); err != nil {
@@ -87,6 +97,9 @@ func (e *Engine) Status(ctx context.Context, id string) (*Status, error) {
 	}
 	return st, nil
 }
+
+// scale is n * of / per, rounded, for numbers of any size met here.
+func scale(n, of, per int64) int64 { return int64(math.Round(float64(n) * float64(of) / float64(per))) }
 
 // Manifest lists the files of a complete export (Bulk Data 3.0.0, Response -
 // Complete Status; BE-170 to BE-181). Its JSON form is the response body.

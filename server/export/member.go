@@ -43,9 +43,9 @@ func (e *Engine) resolveGroup(ctx context.Context, s *session, o *order) error {
 	if !found {
 		return ErrUnknownGroup
 	}
-	o.Members = members
+	o.members = members
 	if j, ok := s.runner.(Joiner); ok && !o.Since.IsZero() {
-		if o.Joined, err = j.Joined(ctx, s.snap, o.Group, o.Since); err != nil {
+		if o.joined, err = j.Joined(ctx, s.snap, o.Group, o.Since); err != nil {
 			return fmt.Errorf("read roster: %w", err)
 		}
 	}
@@ -103,18 +103,18 @@ func (e *Engine) resolveMade(ctx context.Context, s *session, o *order, x *contr
 			f.members = append(f.members, members)
 		}
 	}
-	o.Members = []string{}
+	o.members = []string{}
 	for value, at := range added {
 		if !f.admits(value, true) {
 			continue
 		}
-		o.Members = append(o.Members, value)
+		o.members = append(o.members, value)
 		if !o.Since.IsZero() && at.After(o.Since) {
-			o.Joined = append(o.Joined, value)
+			o.joined = append(o.joined, value)
 		}
 	}
-	slices.Sort(o.Members)
-	slices.Sort(o.Joined)
+	slices.Sort(o.members)
+	slices.Sort(o.joined)
 	return nil
 }
 
@@ -122,11 +122,11 @@ func (e *Engine) resolveMade(ctx context.Context, s *session, o *order, x *contr
 // joined since, a second one that reads their history (BE-078).
 func (o *order) requests(types []program.Type) []program.Request {
 	r := o.request(types)
-	if o.Since.IsZero() || len(o.Joined) == 0 || !o.Limited {
+	if o.Since.IsZero() || len(o.joined) == 0 || !o.Limited {
 		return []program.Request{r}
 	}
 	had := func(p string) bool {
-		_, ok := slices.BinarySearch(o.Joined, p)
+		_, ok := slices.BinarySearch(o.joined, p)
 		return ok
 	}
 	joined := r

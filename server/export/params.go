@@ -38,8 +38,11 @@ type Context struct {
 	// URL is the public kick-off URL as the manifest repeats it (BE-173).
 	URL string
 	// Base is the public FHIR base without trailing slash, for absolute
-	// patient references (BE-113).
+	// references (BE-113).
 	Base string
+	// Ballot reads the request as the 4.0.0 ballot has it: no comma lists
+	// (BE-281).
+	Ballot bool
 }
 
 // Issue is one reason to refuse a kick-off. Codes are FHIR issue types:
@@ -60,90 +63,6 @@ const (
 	CodeNotFound     = "not-found"
 )
 
-// Parameter is one row of the kick-off parameter table, as documentation and
-// OperationDefinitions show it.
-type Parameter struct {
-	Name string
-	// Single says that the parameter may be given once only (max = 1).
-	Single bool
-	// Type is the FHIR type in an OperationDefinition.
-	Type string
-	// Levels are those that take the parameter.
-	Levels []Level
-	// POSTOnly says that a query string may not carry it.
-	POSTOnly bool
-	// Supported is false for parameters of the guide that this server knows
-	// and refuses.
-	Supported bool
-	Doc       string
-}
-
-// parameter is the table row with the code that reads its values.
-type parameter struct {
-	Parameter
-	// post lists the value[x] accepted in a Parameters body (BE-036).
-	post []string
-	// read takes the values in order; nil marks an unsupported parameter.
-	read func(*reading, []string)
-	// neutral says of an unsupported parameter that these values ask for
-	// nothing beyond the default, so that nothing is ignored.
-	neutral func([]string) bool
-}
-
-var (
-	everyLevel    = []Level{LevelSystem, LevelPatient, LevelGroup}
-	patientLevels = []Level{LevelPatient, LevelGroup}
-	textForms     = []string{"valueString", "valueCode"}
-	instantForms  = []string{"valueInstant", "valueDateTime", "valueString"}
-)
-
-// parameters is the table of Bulk Data 3.0.0, Kick-off Request, Query
-// Parameters, with the size hints of the 4.0.0 ballot.
-func parameters() []parameter {
-	return []parameter{
-		{Parameter: Parameter{Name: "_outputFormat", Single: true, Type: "string", Levels: everyLevel, Supported: true,
-			Doc: "application/fhir+ndjson, application/ndjson or ndjson; all mean the same."},
-			post: textForms, read: (*reading).outputFormat},
-		{Parameter: Parameter{Name: "_since", Single: true, Type: "instant", Levels: everyLevel, Supported: true,
-			Doc: "Only resources changed after this instant. It is a time of modification, not of service."},
-			post: instantForms, read: (*reading).since},
-		{Parameter: Parameter{Name: "_until", Single: true, Type: "instant", Levels: everyLevel, Supported: true,
-			Doc: "Only resources changed before this instant. A resource changed inside the window and again after it is absent."},
-			post: instantForms, read: (*reading).until},
-		{Parameter: Parameter{Name: "_type", Type: "code", Levels: everyLevel, Supported: true,
-			Doc: "Only these resource types; comma-separated or repeated."},
-			post: textForms, read: (*reading).types},
-		{Parameter: Parameter{Name: "patient", Type: "Reference", Levels: patientLevels, POSTOnly: true, Supported: true,
-			Doc: "Only data of these patients."},
-			post: []string{"valueReference"}, read: (*reading).patients},
-		{Parameter: Parameter{Name: "_elements", Type: "string", Levels: everyLevel}, post: textForms},
-		{Parameter: Parameter{Name: "_typeFilter", Type: "string", Levels: everyLevel}, post: textForms},
-		{Parameter: Parameter{Name: "includeAssociatedData", Type: "code", Levels: everyLevel},
-			post: []string{"valueCode", "valueString", "valueCoding"}},
-		{Parameter: Parameter{Name: "organizeOutputBy", Single: true, Type: "string", Levels: everyLevel}, post: textForms},
-		{Parameter: Parameter{Name: "allowPartialManifests", Single: true, Type: "boolean", Levels: everyLevel},
-			post: []string{"valueBoolean", "valueString"}, neutral: allFalse},
-		{Parameter: Parameter{Name: "_minimumFileSize", Single: true, Type: "integer", Levels: everyLevel},
-			post: []string{"valueInteger", "valuePositiveInt", "valueDecimal"}},
-		{Parameter: Parameter{Name: "_maximumFileSize", Single: true, Type: "integer", Levels: everyLevel},
-			post: []string{"valueInteger", "valuePositiveInt", "valueDecimal"}},
-	}
-}
-
-func allFalse(values []string) bool {
-	return !slices.ContainsFunc(values, func(v string) bool { return !strings.EqualFold(strings.TrimSpace(v), "false") })
-}
-
-// Parameters lists the table's rows in its order. The caller owns the slice.
-func Parameters() []Parameter {
-	var out []Parameter
-	for _, p := range parameters() {
-		p.Levels = slices.Clone(p.Levels)
-		out = append(out, p.Parameter)
-	}
-	return out
-}
-
 // maxRefusals bounds what one kick-off can make the server write back.
 const maxRefusals = 50
 
@@ -160,6 +79,11 @@ type reading struct {
 	typed    bool
 	explicit []string
 	limited  bool // patient was given
+	// queries are the values of _typeFilter, elements the items of _elements,
+	// which the types chosen settle.
+	queries  []string
+	elements []string
+	organize string
 }
 
 // ParseQuery reads the parameters of a GET kick-off.
@@ -215,6 +139,10 @@ func (r *reading) finish(values map[string][]string) (Request, []Issue) {
 		r.refuse(CodeValue, "_until", "_until must be later than _since")
 	}
 	r.chooseTypes()
+	r.associate()
+	r.filter()
+	r.trim()
+	r.organizeBy()
 	if len(r.issues) > 0 {
 		return Request{}, r.issues
 	}
@@ -230,6 +158,8 @@ func (r *reading) one(p parameter, given []string) {
 		r.refuse(CodeNotSupported, p.Name, fmt.Sprintf("parameter %q is not accepted at %s level", p.Name, r.c.Level))
 	case p.Single && len(given) > 1:
 		r.refuse(CodeStructure, p.Name, fmt.Sprintf("parameter %q may be given once only", p.Name))
+	case r.c.Ballot && p.List && slices.ContainsFunc(given, func(v string) bool { return strings.Contains(v, ",") }):
+		r.refuse(CodeStructure, p.Name, fmt.Sprintf("parameter %q is repeated, not separated by commas, in this version", p.Name))
 	case p.read != nil:
 		p.read(r, given)
 	case p.neutral != nil && p.neutral(given):
@@ -342,14 +272,7 @@ var typeForm = regexp.MustCompile(`^[A-Z][A-Za-z]{1,63}$`)
 // by chooseTypes.
 func (r *reading) types(values []string) {
 	r.typed = true
-	for _, v := range values {
-		for _, item := range strings.Split(v, ",") {
-			item = strings.TrimSpace(item)
-			if item != "" && !slices.Contains(r.explicit, item) {
-				r.explicit = append(r.explicit, item)
-			}
-		}
-	}
+	r.explicit = items(values)
 	if len(r.explicit) == 0 {
 		// Taking an empty list for no list would hand out everything.
 		r.refuse(CodeValue, "_type", "_type names no resource type")

@@ -55,6 +55,7 @@ func TestParseQuery(t *testing.T) {
 		since, until string
 		notes        []string // expressions
 		issues       []string
+		paged        bool
 	}
 	for _, tc := range []struct {
 		name, query string
@@ -104,10 +105,11 @@ func TestParseQuery(t *testing.T) {
 		{name: "BE-082 window", query: "_since=2024-01-01T00:00:00Z&_until=2024-01-01T00:00:00Z", lenient: true, want: want{issues: []string{"value _until"}}},
 		{name: "BE-062 unknown", query: "_foo=1&Bar=2", want: want{issues: []string{"not-supported Bar", "not-supported _foo"}}},
 		{name: "BE-054 unknown, lenient", query: "_foo=1&Bar=2", lenient: true, want: want{types: systemTypes, notes: []string{"Bar", "_foo"}}},
-		{name: "BE-065 known but not supported", query: "_typeFilter=Patient%3Factive%3Dtrue&_elements=id&includeAssociatedData=_x&organizeOutputBy=Patient",
-			want: want{issues: []string{"not-supported _elements", "not-supported _typeFilter", "not-supported includeAssociatedData", "not-supported organizeOutputBy"}}},
+		{name: "BE-065 known but not supported", query: "_minimumFileSize=1&_maximumFileSize=2&includeAssociatedData=_x",
+			want: want{issues: []string{"not-supported includeAssociatedData", "not-supported _minimumFileSize", "not-supported _maximumFileSize"}}},
 		{name: "BE-150 whole manifests asked for", query: "allowPartialManifests=false", want: want{types: systemTypes}},
-		{name: "BE-150 partial manifests", query: "allowPartialManifests=true", want: want{issues: []string{"not-supported allowPartialManifests"}}},
+		{name: "BE-150 partial manifests", query: "allowPartialManifests=true", want: want{types: systemTypes, paged: true}},
+		{name: "BE-150 neither", query: "allowPartialManifests=perhaps", want: want{issues: []string{"value allowPartialManifests"}}},
 		{name: "BE-111 patient by GET", query: "patient=Patient/1", level: LevelPatient, want: want{issues: []string{"not-supported patient"}}},
 		{name: "BE-111 patient by GET, lenient", query: "patient=Patient/1", level: LevelPatient, lenient: true, want: want{issues: []string{"not-supported patient"}}},
 		{name: "all faults at once", query: "_since=x&_until=y&_type=Foo&_foo=1",
@@ -138,7 +140,7 @@ func TestParseQuery(t *testing.T) {
 				}
 				return
 			}
-			want := Request{ClientID: "alpha", Level: tc.level, Types: tc.want.types, URL: c.URL}
+			want := Request{ClientID: "alpha", Level: tc.level, Types: tc.want.types, URL: c.URL, Paged: tc.want.paged}
 			if tc.want.since != "" {
 				want.Since = at(t, tc.want.since)
 			}
@@ -208,7 +210,7 @@ func TestParseParameters(t *testing.T) {
 		{name: "BE-036 instant", body: body(t, "_since", "valueInstant", "2024-01-01T00:00:00Z"), types: patientTypes, since: "2024-01-01T00:00:00Z"},
 		{name: "BE-036 dateTime", body: body(t, "_since", "valueDateTime", "2024-01-01T00:00:00+01:00"), types: patientTypes, since: "2023-12-31T23:00:00Z"},
 		{name: "BE-036 boolean", body: body(t, "allowPartialManifests", "valueBoolean", false), types: patientTypes},
-		{name: "BE-036 boolean true", body: body(t, "allowPartialManifests", "valueBoolean", true), issues: []string{"not-supported allowPartialManifests"}},
+		{name: "BE-036 boolean true", body: body(t, "allowPartialManifests", "valueString", "maybe"), issues: []string{"value allowPartialManifests"}},
 		{name: "BE-036 wrong type", body: body(t, "_since", "valueBoolean", true), lenient: true, issues: []string{"structure _since"}},
 		{name: "BE-036 number in valueString", body: body(t, "_type", "valueString", 7), issues: []string{"structure _type"}},
 		{name: "BE-036 coding", body: body(t, "includeAssociatedData", "valueCoding", map[string]any{"code": "LatestProvenanceResources"}), lenient: true, types: patientTypes, notes: 1},

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"remit/mapping/program"
 	"remit/server/files"
 	"remit/server/jobs"
 	"remit/sql/control"
@@ -136,19 +138,38 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	if o.View != "" && types == nil {
 		return jobs.Permanent(ErrUnknownView) // the set was exchanged since the kick-off
 	}
+	if o.Limited {
+		text, err := e.Control.Members(inner, x.ID)
+		if err == nil {
+			err = o.readWhom(text)
+		}
+		if err != nil {
+			return because(inner, fmt.Errorf("read members of export: %w", err))
+		}
+	}
 	consent, err := e.consent(inner, x.ClientID)
 	if err != nil {
 		return because(inner, err)
 	}
+	size := e.ChunkSize
+	if o.Organize != "" {
+		size = max(1, size/organizedParts)
+	}
 	var chunks [][]byte
 	for _, request := range o.requests(types) {
+		if o.Organize != "" {
+			request.Types = owned(request.Types, types)
+		}
 		if len(request.Types) == 0 {
 			continue
 		}
 		consent.narrow(&request)
-		cuts, err := s.runner.Split(inner, s.snap, request, e.ChunkSize)
+		cuts, err := s.runner.Split(inner, s.snap, request, size)
 		if err != nil {
 			return because(inner, fmt.Errorf("cut export into chunks: %w", err))
+		}
+		if o.Organize != "" {
+			cuts = organizedCuts(cuts)
 		}
 		for _, c := range cuts {
 			text, err := encodeRequest(c)
@@ -175,6 +196,13 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 		}
 	}
 	return e.feed(ctx, x)
+}
+
+// owned keeps the types whose resources belong to one patient each.
+func owned(names []string, types []program.Type) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !slices.ContainsFunc(types, func(t program.Type) bool { return t.Name == name && t.Reach == program.PatientData })
+	})
 }
 
 // feedAtOnce is how many chunks of an export lie in the shared queue.

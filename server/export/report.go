@@ -26,6 +26,10 @@ type Report struct {
 	Exported map[string]int64 `json:"exported"`
 	Withheld map[string]int64 `json:"withheld"`
 	Flagged  map[string]int64 `json:"flagged,omitempty"`
+	// Filtered counts resources by type that _typeFilter or the client's grant
+	// left out; Deleted what is told as gone since _since.
+	Filtered map[string]int64 `json:"filtered,omitempty"`
+	Deleted  map[string]int64 `json:"deleted,omitempty"`
 	// Reasons counts withheld resources by the first reason: the code of a
 	// finding, duplicate-id or line-too-long.
 	Reasons map[string]int64 `json:"reasons,omitempty"`
@@ -64,6 +68,7 @@ type tally struct {
 func newTally() *tally {
 	return &tally{rules: map[Rule]int64{}, Report: Report{
 		Exported: map[string]int64{}, Withheld: map[string]int64{}, Flagged: map[string]int64{},
+		Filtered: map[string]int64{}, Deleted: map[string]int64{},
 		Reasons: map[string]int64{}, Bytes: map[string]int64{},
 	}}
 }
@@ -109,7 +114,7 @@ func (r *Report) merge(o *Report) {
 		from map[string]int64
 	}{
 		{&r.Exported, o.Exported}, {&r.Withheld, o.Withheld}, {&r.Flagged, o.Flagged}, {&r.Reasons, o.Reasons},
-		{&r.Bytes, o.Bytes}, {&r.Skipped, o.Skipped}, {&r.Absent, o.Absent}, {&r.Assumed, o.Assumed}, {&r.Unmapped, o.Unmapped},
+		{&r.Bytes, o.Bytes}, {&r.Filtered, o.Filtered}, {&r.Deleted, o.Deleted}, {&r.Skipped, o.Skipped}, {&r.Absent, o.Absent}, {&r.Assumed, o.Assumed}, {&r.Unmapped, o.Unmapped},
 	} {
 		if *m.to == nil && len(m.from) > 0 {
 			*m.to = map[string]int64{}

@@ -31,12 +31,28 @@ type Request struct {
 	// View names the mapping view that is exported, "" for the full one. It
 	// comes from the client's registration, never from the request.
 	View string `json:"view,omitempty"`
+	// TypeFilters are search queries (profiles/search) by resource type, any of
+	// which a resource of that type must match (BE-130, BE-131).
+	TypeFilters map[string][]string `json:"type_filters,omitempty"`
 	// Restrict is what the client's grant lets through: for a resource type the
 	// search queries ("type=pharmacy&use=claim") of which a resource must pass
 	// one; a type without an entry is free. It holds beside whatever the
 	// request filters by, and comes from the client's scopes and registration,
 	// never from the request (SB-075).
 	Restrict map[string][]string `json:"restrict,omitempty"`
+	// Base is the public FHIR base, below which references count as relative in
+	// TypeFilters and Restrict.
+	Base string `json:"base,omitempty"`
+	// Elements are the root elements that stay, beside the mandatory ones, by
+	// resource type; types without an entry stay whole (BE-100 to BE-104).
+	Elements map[string][]string `json:"elements,omitempty"`
+	// Associated says which Provenance is added (BE-120).
+	Associated Associated `json:"associated,omitempty"`
+	// Organize is the resource type by whose resources the output is laid out in
+	// blocks, "" for files by type (BE-145).
+	Organize string `json:"organize,omitempty"`
+	// Paged says that the client takes a manifest of several pages (BE-150).
+	Paged bool `json:"paged,omitempty"`
 	// URL is the kick-off URL as the manifest repeats it (BE-173).
 	URL string `json:"url"`
 	// Notes are messages about what was leniently ignored (BE-054).
@@ -50,3 +66,13 @@ type Note struct {
 	Expression string `json:"expression,omitempty"`
 	Text       string `json:"text"`
 }
+
+// Associated is what includeAssociatedData asks for.
+type Associated string
+
+// The values, least first.
+const (
+	NoAssociated     Associated = ""
+	LatestProvenance Associated = "LatestProvenanceResources"
+	AllProvenance    Associated = "RelevantProvenanceResources"
+)

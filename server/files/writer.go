@@ -244,6 +244,37 @@ func (s *Set) Write(ctx context.Context, name string, line []byte) error {
 	return r.w.Write(line)
 }
 
+// WriteBlock appends a block to a series: a header, which is not counted, and
+// lines that stay in one file with it. A block that alone breaks the limits gets
+// a file of its own.
+func (s *Set) WriteBlock(ctx context.Context, name string, header []byte, lines [][]byte) error {
+	r := s.series[name]
+	size := len(header) + 1
+	for _, l := range lines {
+		size += len(l) + 1
+	}
+	if r != nil && r.w != nil && s.limits.exceeded(r.w.info, int64(len(lines)), int64(size)) {
+		if err := s.close(name, r); err != nil {
+			return err
+		}
+	}
+	limits := s.limits
+	s.limits = Limits{}
+	defer func() { s.limits = limits }()
+	for i, l := range lines {
+		if i == 0 {
+			if err := s.Write(ctx, name, header); err != nil {
+				return err
+			}
+			s.series[name].w.info.Count--
+		}
+		if err := s.Write(ctx, name, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Bytes is how much was written to all series, identity form.
 func (s *Set) Bytes() int64 { return s.bytes }
 
@@ -253,6 +284,10 @@ func (s *Set) object(name string, seq int) string {
 
 func (l Limits) reached(i Info, next int) bool {
 	return l.Lines > 0 && i.Count >= l.Lines || l.Bytes > 0 && i.Bytes+int64(next)+1 > l.Bytes
+}
+
+func (l Limits) exceeded(i Info, lines, bytes int64) bool {
+	return l.Lines > 0 && i.Count+lines > l.Lines || l.Bytes > 0 && i.Bytes+bytes > l.Bytes
 }
 
 // close commits the open file of a series to the store.

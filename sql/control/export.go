@@ -32,7 +32,10 @@ type Export struct {
 	ID       string
 	ClientID string
 	Request  []byte
-	State    State
+	// Members is JSON of the engine's own, too: whom the request came down to.
+	// It may be large, so that only AddExport and Members deal with it.
+	Members []byte
+	State   State
 	// Owner is the node that works on it, Epoch counts its owners and
 	// Generation how often it was cut into chunks: 0 before the first time.
 	Owner      string
@@ -49,6 +52,7 @@ type Export struct {
 	ChunksDone      int64
 	Percent         int64 // never falls; 100 only when complete
 	Resources       int64
+	Bytes           int64 // of the identity form, of the chunks done
 	Report          []byte
 	Failure         []byte
 	Created         time.Time
@@ -71,6 +75,7 @@ type exportRow struct {
 	ChunksDone      int64  `db:"chunks_done"`
 	Percent         int64  `db:"percent"`
 	Resources       int64  `db:"resources"`
+	Bytes           int64  `db:"bytes"`
 	Report          string `db:"report"`
 	Failure         string `db:"failure"`
 	Created         int64  `db:"created"`
@@ -83,7 +88,7 @@ type exportRow struct {
 func (r *exportRow) export() *Export {
 	return &Export{ID: r.ID, ClientID: r.ClientID, Request: []byte(r.Request), State: State(r.State), Owner: r.Owner,
 		Epoch: r.Epoch, Generation: r.Generation, Program: r.Program, TransactionTime: instant(r.TransactionTime),
-		ChunksTotal: r.ChunksTotal, ChunksDone: r.ChunksDone, Percent: r.Percent, Resources: r.Resources,
+		ChunksTotal: r.ChunksTotal, ChunksDone: r.ChunksDone, Percent: r.Percent, Resources: r.Resources, Bytes: r.Bytes,
 		Report: []byte(r.Report), Failure: []byte(r.Failure), Created: instant(r.Created), Started: instant(r.Started),
 		Finished: instant(r.Finished), Expires: instant(r.Expires), Snapshot: r.Snapshot}
 }
@@ -101,10 +106,19 @@ func (s *Store) exports(ctx context.Context, name string, args ...any) ([]*Expor
 }
 
 // AddExport commits an accepted export owned by e.Owner. Only ID, ClientID,
-// Request, Owner and Created are read.
+// Request, Members, Owner and Created are read.
 func (s *Store) AddExport(ctx context.Context, e *Export) error {
-	_, err := s.exec(ctx, s.db, "export-add", e.ID, e.ClientID, string(e.Request), e.Owner, millis(e.Created), millis(e.Created))
+	_, err := s.exec(ctx, s.db, "export-add", e.ID, e.ClientID, string(e.Request), e.Owner, millis(e.Created), millis(e.Created), string(e.Members))
 	return err
+}
+
+// Members reads an export's Members. Error: ErrNotFound.
+func (s *Store) Members(ctx context.Context, id string) ([]byte, error) {
+	var text string
+	if err := s.get(ctx, s.db, &text, "export-members", id); err != nil {
+		return nil, err
+	}
+	return []byte(text), nil
 }
 
 // Export reads one export in whatever state. Error: ErrNotFound.
@@ -272,7 +286,7 @@ func (s *Store) PlanExport(ctx context.Context, e *Export, p Plan) error {
 	}
 	e.State, e.Program, e.TransactionTime, e.Snapshot = Running, p.Program, p.TransactionTime, p.Snapshot
 	e.Generation++
-	e.ChunksTotal, e.ChunksDone, e.Resources = int64(len(p.Chunks)), 0, 0
+	e.ChunksTotal, e.ChunksDone, e.Resources, e.Bytes = int64(len(p.Chunks)), 0, 0, 0
 	if e.Started.IsZero() {
 		e.Started = p.At
 	}
@@ -422,10 +436,10 @@ func (s *Store) StartChunk(ctx context.Context, e *Export, n int, node string, a
 // FinishChunk ends an attempt with its counts and files; left is how many
 // chunks are still to do. Error: ErrConflict where a later attempt has begun or
 // the export moved on; the attempt's files are then nobody's.
-func (s *Store) FinishChunk(ctx context.Context, e *Export, n, attempt int, counts []byte, resources int64, files []File, at time.Time) (left int, err error) {
+func (s *Store) FinishChunk(ctx context.Context, e *Export, n, attempt int, counts []byte, resources, bytes int64, files []File, at time.Time) (left int, err error) {
 	err = s.inTx(ctx, "finish chunk", func(tx *sqlx.Tx) error {
 		// The export's row first: both changes then lock in one order.
-		if err := s.cas(ctx, tx, "export-progress", resources, e.ID, e.Epoch, e.Generation); err != nil {
+		if err := s.cas(ctx, tx, "export-progress", resources, bytes, e.ID, e.Epoch, e.Generation); err != nil {
 			return err
 		}
 		if err := s.cas(ctx, tx, "chunk-finish", string(counts), millis(at), e.ID, n, attempt); err != nil {

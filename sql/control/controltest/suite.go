@@ -201,7 +201,7 @@ func exportLife(t *testing.T, s *control.Store) {
 		files := []control.File{
 			{ExportID: "x", Object: fmt.Sprintf("o%d", n), Chunk: n, Seq: 1, Type: "T", Kind: control.KindOutput, Count: 5, Bytes: 50, Stored: 9, SHA256: "s"},
 		}
-		left, err := s.FinishChunk(ctx, x, n, attempt, []byte(`{"c":1}`), 5, files, now)
+		left, err := s.FinishChunk(ctx, x, n, attempt, []byte(`{"c":1}`), 5, 50, files, now)
 		must(t, err)
 		same(t, 2-i, left)
 		got, err := s.Export(ctx, "x")
@@ -261,12 +261,12 @@ func compareAndSet(t *testing.T, s *control.Store) {
 	second, err := s.StartChunk(ctx, x, 0, "n1", now)
 	must(t, err)
 	same(t, first+1, second)
-	_, err = s.FinishChunk(ctx, x, 0, first, nil, 1, nil, now)
+	_, err = s.FinishChunk(ctx, x, 0, first, nil, 1, 10, nil, now)
 	want(t, "finishing an attempt that was overtaken", err, control.ErrConflict)
 	got, err := s.Export(ctx, "x")
 	must(t, err)
 	same(t, int64(0), got.ChunksDone) // the failed finish left no trace
-	_, err = s.FinishChunk(ctx, x, 0, second, nil, 1, nil, now)
+	_, err = s.FinishChunk(ctx, x, 0, second, nil, 1, 10, nil, now)
 	must(t, err)
 	_, err = s.StartChunk(ctx, x, 0, "n1", now)
 	want(t, "starting a chunk that is done", err, control.ErrConflict)
@@ -282,7 +282,7 @@ func compareAndSet(t *testing.T, s *control.Store) {
 	same(t, int64(0), got.ChunksDone)
 	a, err := s.StartChunk(ctx, x, 0, "n1", now)
 	must(t, err)
-	_, err = s.FinishChunk(ctx, x, 0, a, nil, 1, nil, now)
+	_, err = s.FinishChunk(ctx, x, 0, a, nil, 1, 10, nil, now)
 	must(t, err)
 	got, err = s.Export(ctx, "x")
 	must(t, err)

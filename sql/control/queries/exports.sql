@@ -1,21 +1,24 @@
 -- name: export-add
 INSERT INTO exports (id, client_id, request, state, owner, epoch, seen, generation, program, transaction_time,
-                     chunks_total, chunks_done, percent, resources, report, failure, created, started, finished, expires)
-VALUES (?, ?, ?, 'accepted', ?, 0, ?, 0, '', 0, 0, 0, 0, 0, '', '', ?, 0, 0, 0);
+                     chunks_total, chunks_done, percent, resources, report, failure, created, started, finished, expires, members)
+VALUES (?, ?, ?, 'accepted', ?, 0, ?, 0, '', 0, 0, 0, 0, 0, '', '', ?, 0, 0, 0, ?);
+
+-- name: export-members
+SELECT members FROM exports WHERE id = ?;
 
 -- name: export-by-id
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE id = ?;
 
 -- name: export-by-state
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE state = ? ORDER BY created, id;
 
 -- name: export-by-client
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE client_id = ? AND state <> 'deleted' ORDER BY created, id;
 
 -- name: export-active-count
@@ -39,7 +42,7 @@ UPDATE exports SET seen = ? WHERE owner = ? AND state IN ('accepted', 'running')
 
 -- name: export-owned
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
 FROM exports WHERE owner = ? AND state IN ('accepted', 'running') ORDER BY created, id;
 
 -- name: export-lost
@@ -58,12 +61,12 @@ UPDATE exports SET owner = '', snapshot = '' WHERE owner = ? AND state IN ('acce
 -- name: export-plan
 UPDATE exports
 SET state = 'running', generation = generation + 1, program = ?, transaction_time = ?, snapshot = ?, chunks_total = ?, chunks_done = 0,
-    resources = 0, started = CASE WHEN started = 0 THEN ? ELSE started END
+    resources = 0, bytes = 0, started = CASE WHEN started = 0 THEN ? ELSE started END
 WHERE id = ? AND owner = ? AND epoch = ? AND generation = ? AND state IN ('accepted', 'running');
 
 -- name: export-progress
 UPDATE exports
-SET chunks_done = chunks_done + 1, resources = resources + ?,
+SET chunks_done = chunks_done + 1, resources = resources + ?, bytes = bytes + ?,
     percent = CASE WHEN (chunks_done + 1) * 99 / chunks_total > percent THEN (chunks_done + 1) * 99 / chunks_total ELSE percent END
 WHERE id = ? AND epoch = ? AND generation = ? AND state = 'running';
 

@@ -1,0 +1,2 @@
+ALTER TABLE exports DROP COLUMN bytes;
+ALTER TABLE exports DROP COLUMN members;
