@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"remit/server/auth"
 	"remit/server/export"
 )
 
@@ -20,16 +21,8 @@ import (
 // Request; BE-200..208). Gzip goes out as stored; ranges are of the identity
 // form.
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {
-	access, p := s.access(r)
-	if p != nil {
-		s.refuse(w, p)
-		return
-	}
 	id, name := chi.URLParam(r, "export"), chi.URLParam(r, "name")
-	e, p := s.owned(r, access, id)
-	if p == nil {
-		p = s.covered(access, e)
-	}
+	access, p := s.fileAccess(r, id, name)
 	if p != nil {
 		s.refuse(w, p)
 		return
@@ -44,6 +37,36 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.send(w, r, f, name, func(outcome string) { s.audit(r, access, "download", id, outcome, name) })
+}
+
+// fileAccess finds who asks for a file: by a capability URL, or else by a token
+// of the export's client that covers what is exported.
+func (s *Server) fileAccess(r *http.Request, id, name string) (*auth.Access, *problem) {
+	good, given := s.capable(r, id, name)
+	if given && !good {
+		p := fail("expired", "the URL is not valid, or not any more; read the manifest again")
+		p.challenge = noToken
+		return nil, p
+	}
+	if good {
+		e, err := s.options.Exports.Status(r.Context(), id)
+		switch {
+		case gone(err):
+			return nil, noFile()
+		case err != nil:
+			return nil, s.transient(r, "look up export", err)
+		}
+		return &auth.Access{Client: &auth.Client{ID: e.Request.ClientID}}, nil
+	}
+	access, p := s.access(r)
+	if p != nil {
+		return nil, p
+	}
+	e, p := s.owned(r, access, id)
+	if p == nil {
+		p = s.covered(access, e)
+	}
+	return access, p
 }
 
 func noFile() *problem { return fail("not-found", "there is no such file, or not any more") }

@@ -102,6 +102,7 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		Lenient:  preferred.lenient,
 		Now:      s.now(),
 		Base:     s.base,
+		Ballot:   s.options.BulkVersion == 4,
 		URL:      s.base + strings.TrimPrefix(r.URL.Path, s.prefix),
 	}
 	var request export.Request

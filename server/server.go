@@ -99,6 +99,17 @@ type Options struct {
 	// MaxRunning is how many exports may run for one client at once; 0 means
 	// 5, and less than 3 is refused (BE-153).
 	MaxRunning int
+	// BulkVersion is the form of the Bulk Data interface: 3 (also 0), which older
+	// clients take too, or 4 for the 4.0.0 ballot, which they do not (BE-002).
+	BulkVersion int
+	// PageFiles is how many files a page of a manifest lists where the client
+	// takes pages (BE-150); 0 means 1,000.
+	PageFiles int
+	// FileURLKey, where not nil, makes the URLs of a manifest open without a token
+	// for FileURLLife (5 minutes where 0): they are signed with it. Servers that
+	// share a control store share it, too. At least 32 bytes.
+	FileURLKey  []byte
+	FileURLLife time.Duration
 	// RequireAsync refuses a kick-off without Prefer: respond-async (BE-051).
 	RequireAsync bool
 	// Audit appends to the audit trail what clients do with exports: kick-off,
@@ -155,6 +166,22 @@ func New(o Options) (*Server, error) {
 		o.MaxRunning = 5
 	case o.MaxRunning < 3:
 		return nil, errors.New("server: fewer than 3 running exports for a client break common clients")
+	}
+	switch o.BulkVersion {
+	case 0:
+		o.BulkVersion = 3
+	case 3, 4:
+	default:
+		return nil, fmt.Errorf("server: Bulk Data version %d is not 3 or 4", o.BulkVersion)
+	}
+	if o.FileURLKey != nil && len(o.FileURLKey) < minimumURLKey {
+		return nil, fmt.Errorf("server: the key of file URLs has fewer than %d bytes", minimumURLKey)
+	}
+	if o.PageFiles <= 0 {
+		o.PageFiles = 1000
+	}
+	if o.FileURLLife <= 0 {
+		o.FileURLLife = 5 * time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -292,7 +319,11 @@ func (s *Server) routes() http.Handler {
 			"/$export": export.LevelSystem, "/Patient/$export": export.LevelPatient, "/Group/{id}/$export": export.LevelGroup,
 		} {
 			h := s.kickoff(level)
-			s.route(r, path, methods{http.MethodGet: h, http.MethodPost: h})
+			m := methods{http.MethodGet: h, http.MethodPost: h}
+			if s.options.BulkVersion == 4 {
+				delete(m, http.MethodGet) // BE-280
+			}
+			s.route(r, path, m)
 		}
 		s.route(r, statusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
 		s.route(r, filePath+"{export}/{name}", methods{http.MethodGet: s.file, http.MethodHead: s.file})

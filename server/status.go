@@ -1,9 +1,7 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -101,7 +99,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	separate := r.URL.Query().Get("separate-export-status") == "true"
 	switch e.State {
 	case export.StateComplete:
-		manifest, err := s.options.Exports.Manifest(r.Context(), id, s.base+filePath+id+"/", s.authenticator() != nil)
+		manifest, err := s.options.Exports.Manifest(r.Context(), id, s.base+filePath+id+"/", s.authenticator() != nil && s.options.FileURLKey == nil)
 		if gone(err) {
 			s.refuse(w, fail("not-found", "there is no such export, or not any more"))
 			return
@@ -110,13 +108,20 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, s.transient(r, "read manifest", err))
 			return
 		}
+		n := page(r.URL.Query())
+		if n == 0 || n > s.pages(manifest) {
+			s.refuse(w, fail("not-found", "the manifest has no such page"))
+			return
+		}
+		location := s.base + statusPath + id
 		if separate {
 			w.Header().Set("X-Export-Status", "200 OK")
+			location += "?" + separateQuery
 		}
 		if !e.Expires.IsZero() {
 			w.Header().Set("Expires", e.Expires.UTC().Format(http.TimeFormat))
 		}
-		write(w, http.StatusOK, plain, manifestJSON(manifest))
+		write(w, http.StatusOK, plain, s.manifestJSON(manifest, id, location, n))
 	case export.StateFailed:
 		failure := fail("exception", "The export failed.")
 		if e.Failure != nil {
@@ -130,7 +135,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		}
 		s.refuse(w, failure)
 	default:
-		w.Header().Set("X-Progress", fmt.Sprintf("%d%% complete", min(max(e.Percent, 0), 99)))
+		w.Header().Set("X-Progress", progress(e))
 		w.Header().Set("Retry-After", seconds(pause))
 		status := http.StatusAccepted
 		if separate {
@@ -150,15 +155,6 @@ func pollPause(age time.Duration) time.Duration {
 
 // instant is how a FHIR instant is printed: UTC with milliseconds.
 const instant = "2006-01-02T15:04:05.000Z"
-
-// manifestJSON is the body of a complete export (BE-170..182).
-func manifestJSON(m *export.Manifest) []byte {
-	data, err := json.Marshal(m)
-	if err != nil {
-		panic("server: a manifest of strings and numbers is always JSON: " + err.Error())
-	}
-	return data
-}
 
 // cancel answers DELETE of a status URL (Bulk Data 3.0.0, Delete Request;
 // BE-210..214).

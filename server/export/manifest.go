@@ -107,12 +107,15 @@ type Manifest struct {
 	TransactionTime     string         `json:"transactionTime"`
 	Request             string         `json:"request"`
 	RequiresAccessToken bool           `json:"requiresAccessToken"`
+	OutputOrganizedBy   string         `json:"outputOrganizedBy,omitempty"`
 	Output              []ManifestFile `json:"output"`
 	Deleted             []ManifestFile `json:"deleted,omitempty"`
 	Error               []ManifestFile `json:"error"`
 
 	// Snapshot is TransactionTime as a time.
 	Snapshot time.Time `json:"-"`
+	// Paged says that the client takes the manifest in pages.
+	Paged bool `json:"-"`
 }
 
 // ManifestFile is one file of a manifest.
@@ -146,7 +149,7 @@ func (e *Engine) Manifest(ctx context.Context, id, base string, requiresAccessTo
 		return nil, err
 	}
 	m := &Manifest{TransactionTime: x.TransactionTime.Format(instantLayout), Snapshot: x.TransactionTime, Request: o.URL,
-		RequiresAccessToken: requiresAccessToken, Output: []ManifestFile{}, Error: []ManifestFile{}}
+		RequiresAccessToken: requiresAccessToken, OutputOrganizedBy: o.Organize, Paged: o.Paged, Output: []ManifestFile{}, Error: []ManifestFile{}}
 	sortFiles(rows)
 	for i := range rows {
 		f := &rows[i]
