@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"remit/mapping/program"
+	"remit/profiles/search"
 	"remit/server/export"
 )
 
@@ -127,7 +128,7 @@ func (s *Server) capability() object {
 	rest := object{
 		"mode":          "server",
 		"documentation": "Claims data in bulk: kick off an export, poll its status, download the files of its manifest.",
-		"operation":     []object{{"name": "export", "definition": bulkOperations + "export", "documentation": parameterText(export.LevelSystem)}},
+		"operation":     []object{s.operation("export", export.LevelSystem)},
 	}
 	if a := s.authenticator(); a != nil {
 		endpoints := []object{{"url": "token", "valueUri": a.TokenURL()}}
@@ -145,10 +146,10 @@ func (s *Server) capability() object {
 	types := s.sortedTypes()
 	operations := map[string][]object{}
 	if hasReach(types, program.PatientData) {
-		operations["Patient"] = []object{{"name": "export", "definition": bulkOperations + "patient-export", "documentation": parameterText(export.LevelPatient)}}
+		operations["Patient"] = []object{s.operation("patient-export", export.LevelPatient)}
 	}
 	if hasReach(types, program.Roster) {
-		operations["Group"] = []object{{"name": "export", "definition": bulkOperations + "group-export", "documentation": parameterText(export.LevelGroup)}}
+		operations["Group"] = []object{s.operation("group-export", export.LevelGroup)}
 	}
 	var resources []object
 	for _, t := range types {
@@ -158,6 +159,9 @@ func (s *Server) capability() object {
 		}
 		if len(t.Profiles) > 0 {
 			entry["supportedProfile"] = t.Profiles
+		}
+		if params := searchParams(t.Name); len(params) > 0 {
+			entry["searchParam"] = params
 		}
 		if o, ok := operations[t.Name]; ok {
 			entry["operation"] = o
@@ -186,21 +190,70 @@ func (s *Server) capability() object {
 	}
 }
 
-// parameterText lists what an operation takes at a level, and what it refuses.
-func parameterText(level export.Level) string {
-	var taken, refused []string
+// searchParams lists what _typeFilter, and a search, takes for a type (BE-242).
+func searchParams(resourceType string) []object {
+	params, err := search.Bundled()
+	if err != nil {
+		return nil // the binary is damaged; kick-off says so
+	}
+	var out []object
+	for _, p := range params.For(resourceType) {
+		entry := object{"name": p.Code, "type": string(p.Kind)}
+		if p.URL != "" {
+			entry["definition"] = p.URL
+		}
+		out = append(out, entry)
+	}
+	return out
+}
+
+// operation is an export as the capability statement lists it (BE-003, BE-241).
+func (s *Server) operation(definition string, level export.Level) object {
+	name, version := "export", ""
+	if s.options.BulkVersion == 4 {
+		name, version = "export-v4", "|4.0.0"
+	}
+	return object{"name": name, "definition": bulkOperations + definition + version, "documentation": s.parameterText(level)}
+}
+
+// parameters are the rows of the table that a level has with the types served
+// now: one about resources that nobody makes is not supported.
+func (s *Server) parameters(level export.Level) (taken, refused []export.Parameter) {
+	types := s.options.Types()
 	for _, p := range export.Parameters() {
 		switch {
 		case !slices.Contains(p.Levels, level):
-		case p.Supported && p.POSTOnly:
-			taken = append(taken, p.Name+" (POST only)")
-		case p.Supported:
-			taken = append(taken, p.Name)
+		case p.Supported && (p.Needs == "" || slices.ContainsFunc(types, func(t program.Type) bool { return t.Name == p.Needs })):
+			taken = append(taken, p)
 		default:
-			refused = append(refused, p.Name)
+			refused = append(refused, p)
 		}
 	}
-	return "Parameters: " + strings.Join(taken, ", ") + ". Not supported: " + strings.Join(refused, ", ") + "."
+	return taken, refused
+}
+
+// parameterText lists what an operation takes at a level, and what it refuses.
+func (s *Server) parameterText(level export.Level) string {
+	taken, refused := s.parameters(level)
+	var yes, no []string
+	for _, p := range taken {
+		if p.POSTOnly {
+			p.Name += " (POST only)"
+		}
+		yes = append(yes, p.Name)
+	}
+	for _, p := range refused {
+		no = append(no, p.Name)
+	}
+	return "Parameters: " + strings.Join(yes, ", ") + ". Not supported: " + strings.Join(no, ", ") + "."
+}
+
+// guideVersion is the version of the guide whose form the endpoint has.
+func (s *Server) guideVersion() string {
+	if s.options.BulkVersion == 4 {
+		return "4.0.0"
+	}
+	return "3.0.0"
 }
 
 // operationDefinition answers the definitions of what this server's export
@@ -212,7 +265,7 @@ func (s *Server) operationDefinition(w http.ResponseWriter, r *http.Request) {
 		"id":           id,
 		"url":          s.base + "/OperationDefinition/" + id,
 		"base":         bulkOperations + id,
-		"version":      "3.0.0",
+		"version":      s.guideVersion(),
 		"name":         "Export",
 		"status":       "active",
 		"kind":         "operation",
@@ -237,10 +290,8 @@ func (s *Server) operationDefinition(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var parameters []object
-	for _, p := range export.Parameters() {
-		if !p.Supported || !slices.Contains(p.Levels, level) {
-			continue
-		}
+	taken, _ := s.parameters(level)
+	for _, p := range taken {
 		maximum := "*"
 		if p.Single {
 			maximum = "1"

@@ -57,6 +57,8 @@ type config struct {
 	JWKSLoopback  bool     `help:"Allow JWKS URLs of plain HTTP on loopback." name:"jwks-loopback"`
 	LogLevel      string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
 	LogFormat     string   `help:"text or json." placeholder:"FORMAT"`
+	BulkVersion   int      `help:"Form of the Bulk Data interface: 3, or 4 for the 4.0.0 ballot." placeholder:"N" name:"bulk-version"`
+	FileURLKey    string   `help:"File whose content signs file URLs, so that they open without a token for five minutes." placeholder:"FILE" name:"file-url-key-file"`
 	OpsAddr       string   `help:"Address of metrics, health, readiness and profiles; none where it is not given." placeholder:"HOST:PORT" name:"ops-addr"`
 }
 
@@ -110,6 +112,8 @@ func settings() []setting {
 		{key: "auth_scopes", help: "scopes that each of its tokens must have", list: func(c *config) *[]string { return &c.AuthScopes }},
 		{key: "jwks_hosts", help: "private hosts from which clients' JWKS URLs may be fetched", list: func(c *config) *[]string { return &c.JWKSHost }},
 		{key: "jwks_loopback", help: "allow JWKS URLs of plain HTTP on loopback", flag: func(c *config) *bool { return &c.JWKSLoopback }},
+		{key: "bulk_version", help: "form of the Bulk Data interface: 3, or 4 for the 4.0.0 ballot", number: func(c *config) *int { return &c.BulkVersion }},
+		{key: "file_url_key_file", help: "file whose content signs file URLs", text: func(c *config) *string { return &c.FileURLKey }},
 		{key: "log_format", help: "text or json", text: func(c *config) *string { return &c.LogFormat }},
 		{key: "ops_addr", help: "address of metrics, health, readiness and profiles", text: func(c *config) *string { return &c.OpsAddr }},
 		{key: "log_level", help: "debug, info, warn or error", text: func(c *config) *string { return &c.LogLevel }},
@@ -125,6 +129,9 @@ func (c *config) defaults() {
 	setDefault(&c.Policy, "withhold")
 	setDefault(&c.LogLevel, "info")
 	setDefault(&c.LogFormat, "text")
+	if c.BulkVersion == 0 {
+		c.BulkVersion = 3
+	}
 }
 
 func setDefault(s *string, value string) {
@@ -166,6 +173,8 @@ func (c *config) resolve(a *app) error {
 		return usagef("--insecure-no-auth and another authorization server exclude each other")
 	case c.AuthToken == "" && (c.AuthIssuer != "" || c.AuthJWKS != "" || c.AuthCheck != ""):
 		return usagef("another authorization server needs its --auth-token-url, too")
+	case c.BulkVersion != 3 && c.BulkVersion != 4:
+		return usagef("bulk version %d: use 3 or 4", c.BulkVersion)
 	case c.Workers < 0:
 		return usagef("workers %d: use a number above 0", c.Workers)
 	}

@@ -44,6 +44,10 @@ func (n *node) face(ctx context.Context, a *app, c *config) (*server.Server, err
 	if err != nil {
 		return nil, err
 	}
+	if o.FileURLKey, err = c.fileURLKey(); err != nil {
+		return nil, err
+	}
+	o.BulkVersion = c.BulkVersion
 	return server.New(o)
 }
 

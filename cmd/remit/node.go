@@ -231,6 +231,21 @@ func (c *config) idKey() ([]byte, error) {
 	return key, nil
 }
 
+// fileURLKey reads the key that signs file URLs; nil where there is none.
+func (c *config) fileURLKey() ([]byte, error) {
+	if c.FileURLKey == "" {
+		return nil, nil
+	}
+	key, err := os.ReadFile(filepath.Clean(c.FileURLKey))
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("read key of file URLs: %w", err)}
+	}
+	if len(key) < 32 {
+		return nil, usagef("file URL key file %s: at least 32 bytes are needed", c.FileURLKey)
+	}
+	return key, nil
+}
+
 // knownType tells names of R4 resource types from other words.
 func knownType(name string) bool {
 	t := r4.Lookup(name)

@@ -200,8 +200,8 @@ func (r *reading) organizeBy() {
 	if r.organize == "" {
 		return
 	}
-	if r.organize != ownerType {
-		r.unsupported("organizeOutputBy", fmt.Sprintf("output can be organized by %s, not by %q", ownerType, shown(r.organize)))
+	if r.organize != ownerType || !slices.ContainsFunc(r.c.Types, func(t program.Type) bool { return t.Name == ownerType }) {
+		r.unsupported("organizeOutputBy", fmt.Sprintf("output cannot be organized by %q; %s is the one type by which it can, where it is exported", shown(r.organize), ownerType))
 		return
 	}
 	r.request.Organize = r.organize

@@ -23,9 +23,11 @@ type Parameter struct {
 	// Supported is false for parameters of the guide that this server knows
 	// and refuses.
 	Supported bool
-	// Versions are those of the guide that have it: "1.0" stands for it and all
-	// later ones.
+	// Since is the first version of the guide that has it.
 	Since string
+	// Needs is the resource type without which the parameter is refused; "" for
+	// none.
+	Needs string
 	// Stage is where in the export it acts: kick-off, query, filter, encode,
 	// layout or manifest.
 	Stage string
@@ -75,13 +77,13 @@ func parameters() []parameter {
 		{Parameter: Parameter{Name: "_typeFilter", Type: "string", Levels: everyLevel, Supported: true, Since: "1.0", Stage: "filter",
 			Doc: "Of one type only the resources that match a search query, Type?name=value&...; several of a type join by OR. Search parameters are listed in the capability statement."},
 			post: textForms, read: (*reading).typeFilters},
-		{Parameter: Parameter{Name: "includeAssociatedData", List: true, Type: "code", Levels: everyLevel, Supported: true, Since: "2.0", Stage: "filter",
+		{Parameter: Parameter{Name: "includeAssociatedData", List: true, Type: "code", Levels: everyLevel, Supported: true, Since: "2.0", Stage: "filter", Needs: provenance,
 			Doc: "LatestProvenanceResources or RelevantProvenanceResources, where the mapping set makes Provenance."},
 			post: codingForms, read: (*reading).associated},
 		{Parameter: Parameter{Name: "_elements", List: true, Type: "string", Levels: everyLevel, Supported: true, Since: "2.0", Stage: "encode",
 			Doc: "Only these root elements, [element] or [Type].[element], beside the mandatory ones; what was trimmed is tagged SUBSETTED."},
 			post: textForms, read: (*reading).elementNames},
-		{Parameter: Parameter{Name: "organizeOutputBy", Single: true, Type: "string", Levels: everyLevel, Supported: true, Since: "3.0", Stage: "layout",
+		{Parameter: Parameter{Name: "organizeOutputBy", Single: true, Type: "string", Levels: everyLevel, Supported: true, Since: "3.0", Stage: "layout", Needs: ownerType,
 			Doc: "Patient: files of blocks, each a header, a patient and all that refers to it. Resources of no patient are left out."},
 			post: textForms, read: (*reading).organized},
 		{Parameter: Parameter{Name: "allowPartialManifests", Single: true, Type: "boolean", Levels: everyLevel, Supported: true, Since: "3.0", Stage: "manifest",
