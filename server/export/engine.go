@@ -91,6 +91,9 @@ type Options struct {
 	// Drain is how long Stop lets running chunks go on before it cancels them;
 	// default none.
 	Drain time.Duration
+	// MaxActive is how many exports this node runs at once; further ones wait
+	// their turn, oldest first, without a snapshot; default 8 (BE-018).
+	MaxActive int
 	// Limits split output files (BE-209); default 100,000 resources or 1 GiB.
 	Limits files.Limits
 	// Keep is how long a finished export stays; default 24 h.
@@ -162,6 +165,8 @@ type Engine struct {
 
 	mu       sync.Mutex
 	slots    map[string]*slot
+	admitted map[string]struct{}          // exports that run
+	reading  map[string]int               // open files, by export
 	running  map[control.Attempt]struct{} // on this node
 	stopBeat chan struct{}
 	beating  sync.WaitGroup
@@ -187,6 +192,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	case o.Workers < 0:
 		o.Workers = 0
 	}
+	if o.MaxActive <= 0 {
+		o.MaxActive = 8
+	}
 	if o.Limits == (files.Limits{}) {
 		o.Limits = files.Limits{Lines: 100_000, Bytes: 1 << 30}
 	}
@@ -208,7 +216,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Node == "" {
 		o.Node = strings.ToLower(rand.Text())
 	}
-	e := &Engine{Options: o, slots: map[string]*slot{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
+	e := &Engine{Options: o, slots: map[string]*slot{}, admitted: map[string]struct{}{}, reading: map[string]int{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
 	var err error
 	e.queue, err = jobs.Open(ctx, jobs.Options{
 		Address: o.Queue, Node: o.Node, Workers: o.Workers, Attempts: o.Attempts, Backoff: o.Backoff, Poll: o.Poll, Log: o.Log,

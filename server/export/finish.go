@@ -110,6 +110,7 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 	}
 	kept = true
 	e.end(x.ID, errEnded)
+	e.next(ctx)
 	e.audit(ctx, x, "export", "ok", fmt.Sprintf("%d resources in %d files", total(report.Exported), len(rows)))
 	e.Log.InfoContext(ctx, "export complete", "job_id", x.ID, "client_id", x.ClientID, "chunks", len(chunks), "files", len(rows),
 		"rows", report.Rows, "resources", total(report.Exported), "withheld", total(report.Withheld),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 	"time"
 
 	"remit/server/files"
@@ -180,17 +181,63 @@ type File struct {
 
 	store  *files.Store
 	object string
+	begin  func() (end func()) // of a download
 }
 
 // Gzip opens the file as stored, Stored bytes in gzip form. The caller closes
 // it; a download that has begun ends well even if the export is deleted.
 func (f *File) Gzip(ctx context.Context) (io.ReadSeekCloser, error) {
-	return f.store.Reader(ctx, f.object)
+	return f.open(func() (io.ReadSeekCloser, error) { return f.store.Reader(ctx, f.object) })
 }
 
 // Identity opens the identity form, Bytes long. The caller closes it.
 func (f *File) Identity(ctx context.Context) (io.ReadSeekCloser, error) {
-	return f.store.Plain(ctx, f.object, f.Bytes)
+	return f.open(func() (io.ReadSeekCloser, error) { return f.store.Plain(ctx, f.object, f.Bytes) })
+}
+
+// open counts the file as being read until the reader is closed.
+func (f *File) open(open func() (io.ReadSeekCloser, error)) (io.ReadSeekCloser, error) {
+	end := f.begin()
+	r, err := open()
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return &download{ReadSeekCloser: r, end: end}, nil
+}
+
+// download is a file being read.
+type download struct {
+	io.ReadSeekCloser
+	once sync.Once
+	end  func()
+}
+
+// Close ends the download.
+func (d *download) Close() error {
+	d.once.Do(d.end)
+	return d.ReadSeekCloser.Close()
+}
+
+// read counts a download of an export; end takes it back.
+func (e *Engine) read(id string) (end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reading[id]++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.reading[id]--; e.reading[id] == 0 {
+			delete(e.reading, id)
+		}
+	}
+}
+
+// isRead says that files of an export are being read here (BE-019).
+func (e *Engine) isRead(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reading[id] > 0
 }
 
 // OpenFile finds a file of a complete export by its name in the manifest.
@@ -213,7 +260,8 @@ func (e *Engine) OpenFile(ctx context.Context, id, name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{Type: f.Type, Kind: f.Kind, Name: f.Name, Info: *infoOf(f), store: e.Files, object: f.Object}, nil
+	return &File{Type: f.Type, Kind: f.Kind, Name: f.Name, Info: *infoOf(f), store: e.Files, object: f.Object,
+		begin: func() func() { return e.read(id) }}, nil
 }
 
 // Report reads the counts of a complete export. Errors: ErrNotFound,
@@ -245,7 +293,11 @@ func (e *Engine) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	e.end(id, ErrCancelled)
+	e.next(ctx)
 	e.Log.InfoContext(ctx, "export deleted", "job_id", id)
+	if e.isRead(id) {
+		return nil // the sweep removes them when the last download has ended
+	}
 	if err := e.Files.RemoveAll(context.WithoutCancel(ctx), id); err != nil {
 		// The sweep removes them; the client has nothing to do about it.
 		e.Log.WarnContext(ctx, "files of a deleted export remain", "job_id", id, "error", err)

@@ -69,6 +69,11 @@ func (e *Engine) plan(ctx context.Context, j jobs.Job) error {
 			return e.settle(ctx, x, j, "plan", err)
 		}
 	}
+	if !e.admit(x) {
+		// No snapshot is held while it waits.
+		e.end(x.ID, errEnded)
+		return nil
+	}
 	err = e.planExport(ctx, x, o)
 	return e.settle(ctx, x, j, "plan", err)
 }
@@ -320,6 +325,7 @@ func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) erro
 		e.audit(ctx, x, "export", "failed", f.Code)
 	}
 	e.end(x.ID, errEnded)
+	e.next(ctx)
 	if err := e.Files.RemoveAll(ctx, x.ID); err != nil {
 		e.Log.WarnContext(ctx, "files of a failed export remain", "job_id", x.ID, "error", err)
 	}

@@ -247,6 +247,13 @@ func TestBE212_DeleteAfterCompletion(t *testing.T) {
 	}
 	_, err = e.OpenFile(t.Context(), id, "Claim.1.ndjson")
 	is(t, "a file after delete", err, ErrNotFound)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The files go with the last download.
+	if err := e.expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	same(t, "objects", nil, objects(t, b))
 }
 

@@ -232,6 +232,7 @@ func (e *Engine) end(id string, cause error) {
 	e.mu.Lock()
 	sl := e.slots[id]
 	delete(e.slots, id)
+	delete(e.admitted, id)
 	e.mu.Unlock()
 	if sl == nil {
 		return

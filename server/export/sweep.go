@@ -204,6 +204,9 @@ func (e *Engine) expire(ctx context.Context) error {
 			return err
 		}
 		for _, x := range over {
+			if e.isRead(x.ID) {
+				continue // a download that has begun ends well (BE-019)
+			}
 			if err := e.Files.RemoveAll(ctx, x.ID); err != nil {
 				return err
 			}

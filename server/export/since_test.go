@@ -1,0 +1,313 @@
+package export
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"remit/mapping"
+	"remit/profiles"
+	"remit/sql/duckdb"
+)
+
+// changingSet maps a warehouse whose rows change: claims and their lines bear the
+// instant of their last change, a log tells removed claims, and a void claim is
+// taken by no mapping.
+var changingSet = map[string]string{
+	"sources.yaml": `
+timezone: UTC
+sources:
+  member: {table: member, key: [member_id], patient: member_id, updated: changed, removed: "SELECT member_id, gone_at AS removed_at FROM gone_member"}
+  claim: {table: claim, key: [claim_id], patient: member_id, updated: changed, removed: "SELECT claim_id, member_id, gone_at AS removed_at FROM gone_claim"}
+  line: {table: line, parent: claim, order: [line_no], updated: changed}
+`,
+	"patient.yaml": "resource: Patient\nfrom: member\nid: {key: [=member_id], form: plain}\nset: {gender: =sex}\n",
+	"basic.yaml": "resource: Basic\nfrom: claim\nwhere: state <> 'void'\nid: {key: [=claim_id], form: plain}\n" +
+		"set: {code: {text: =state}, subject: {ref: Patient, key: [=member_id]}, extension: {each: line, url: 'urn:line', valueInteger: =amount}}\n",
+}
+
+const changingTables = `tables:
+  member: {columns: {member_id: text, sex: text, changed: timestamp}}
+  claim: {columns: {claim_id: text, member_id: text, state: text, changed: timestamp}}
+  line: {columns: {claim_id: text, line_no: integer, amount: integer, changed: timestamp}}
+  gone_member: {columns: {member_id: text, gone_at: timestamp}}
+  gone_claim: {columns: {claim_id: text, member_id: text, gone_at: timestamp}}
+`
+
+// ledger is the warehouse as the test changes it.
+type ledger struct {
+	dir     string
+	members map[string][2]string // sex, changed
+	claims  map[string][3]string // member, state, changed
+	lines   map[string][][2]string
+	gone    []string // rows of gone_claim
+	left    []string // rows of gone_member
+	next    int
+}
+
+func newLedger(t *testing.T) *ledger {
+	return &ledger{dir: t.TempDir(), members: map[string][2]string{}, claims: map[string][3]string{}, lines: map[string][][2]string{}}
+}
+
+func (l *ledger) write(t *testing.T) {
+	t.Helper()
+	tables := map[string]string{"warehouse.yaml": changingTables}
+	table := func(name, head string, rows []string) {
+		slices.Sort(rows)
+		tables[name+".csv"] = head + "\n" + strings.Join(append(rows, ""), "\n")
+	}
+	var members, claims, lines []string
+	for id, m := range l.members {
+		members = append(members, strings.Join([]string{id, m[0], m[1]}, ","))
+	}
+	for id, c := range l.claims {
+		claims = append(claims, strings.Join([]string{id, c[0], c[1], c[2]}, ","))
+	}
+	for id, list := range l.lines {
+		for i, line := range list {
+			lines = append(lines, fmt.Sprintf("%s,%d,%s,%s", id, i+1, line[0], line[1]))
+		}
+	}
+	table("member", "member_id,sex,changed", members)
+	table("claim", "claim_id,member_id,state,changed", claims)
+	table("line", "claim_id,line_no,amount,changed", lines)
+	table("gone_claim", "claim_id,member_id,gone_at", slices.Clone(l.gone))
+	table("gone_member", "member_id,gone_at", slices.Clone(l.left))
+	for name, text := range tables {
+		if err := os.WriteFile(filepath.Join(l.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// pick chooses a key; ok is false where there is none.
+func pick[V any](r *rand.Rand, m map[string]V) (string, bool) {
+	if len(m) == 0 {
+		return "", false
+	}
+	keys := slices.Sorted(maps.Keys(m))
+	return keys[r.IntN(len(keys))], true
+}
+
+// change does one random thing at an instant.
+func (l *ledger) change(r *rand.Rand, at string) {
+	id, some := pick(r, l.claims)
+	member, any := pick(r, l.members)
+	switch n := r.IntN(10); {
+	case n == 0 || !any:
+		l.next++
+		l.members[fmt.Sprintf("m%03d", l.next)] = [2]string{"male", at}
+	case n <= 3 || !some:
+		l.next++
+		id := fmt.Sprintf("c%03d", l.next)
+		l.claims[id] = [3]string{member, "final", at}
+		l.lines[id] = append(l.lines[id], [2]string{"1", at})
+	case n == 4: // the claim itself changes, to void and back
+		state := map[string]string{"final": "void", "void": "paid", "paid": "final"}[l.claims[id][1]]
+		l.claims[id] = [3]string{l.claims[id][0], state, at}
+	case n == 5: // a line alone changes
+		if len(l.lines[id]) > 0 {
+			l.lines[id][r.IntN(len(l.lines[id]))] = [2]string{fmt.Sprint(r.IntN(1000)), at}
+		}
+	case n == 6: // a line comes
+		l.lines[id] = append(l.lines[id], [2]string{fmt.Sprint(r.IntN(1000)), at})
+	case n == 7: // the claim goes
+		l.gone = append(l.gone, id+","+l.claims[id][0]+","+at)
+		delete(l.claims, id)
+		delete(l.lines, id)
+	case n == 8: // it goes and is back
+		l.gone = append(l.gone, id+","+l.claims[id][0]+","+at)
+		l.claims[id] = [3]string{l.claims[id][0], "final", at}
+	default: // it moves to another member, and so perhaps to another chunk
+		l.gone = append(l.gone, id+","+l.claims[id][0]+","+at)
+		l.claims[id] = [3]string{member, "final", at}
+	}
+}
+
+// world is an engine over a ledger.
+func world(t *testing.T, l *ledger) *Engine {
+	t.Helper()
+	l.write(t)
+	w, err := duckdb.Open(t.Context(), l.dir, duckdb.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	set := fstest.MapFS{}
+	for name, text := range changingSet {
+		set[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	defs, err := profiles.Open(profiles.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prog, diags, err := mapping.Load(t.Context(), set, mapping.Env{Warehouse: w, Profiles: defs})
+	if err != nil || prog == nil {
+		t.Fatal(err, diags.Err())
+	}
+	b := newBench(t, small())
+	b.change = func(o *Options) {
+		o.Program = func() (Runner, Validator) { return prog, nil }
+		o.Warehouse, o.ChunkSize, o.Mandatory = w, 7, defs.Mandatory
+		o.Clock = time.Now
+	}
+	return b.engine()
+}
+
+// merged reads an export as a client does: resources by Type/id without their
+// last change, and what is deleted.
+func (l *ledger) merged(t *testing.T, e *Engine, id string) (there map[string]string, gone []string) {
+	t.Helper()
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there = map[string]string{}
+	for _, f := range m.Output {
+		for _, line := range readFile(t, e, id, f.Name) {
+			var r map[string]any
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			key := fmt.Sprintf("%s/%s", r["resourceType"], r["id"])
+			if _, twice := there[key]; twice {
+				t.Errorf("%s comes twice", key)
+			}
+			there[key] = line
+		}
+	}
+	for _, f := range m.Deleted {
+		for _, line := range readFile(t, e, id, f.Name) {
+			url, err := deletedURL([]byte(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, also := there[url]; also {
+				t.Errorf("%s is deleted and in the output (BE-192)", url)
+			}
+			gone = append(gone, url)
+		}
+	}
+	return there, gone
+}
+
+// BE-075, BE-080, BE-190, BE-192, BE-194: after any changes, what a client keeps
+// by _since is what a fresh full export gives, deletions included, and nothing
+// comes that did not change.
+func TestBE080_SinceEqualsFull(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test that can be repeated
+			l := newLedger(t)
+			for range 60 {
+				l.change(r, "2024-01-01 00:00:00")
+			}
+			e := world(t, l)
+			id := export(t, e, Request{Types: []string{"Basic", "Patient"}})
+			kept, gone := l.merged(t, e, id)
+			if len(gone) > 0 || len(kept) < 10 {
+				t.Fatalf("%d resources, %d deletions in a full export", len(kept), len(gone))
+			}
+			deletions := 0
+			for step := range 3 {
+				st, err := e.Status(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				since := st.TransactionTime
+				at := since.Add(time.Millisecond).Format("2006-01-02 15:04:05.000")
+				before := len(kept)
+				for range 1 + r.IntN(12) {
+					l.change(r, at)
+				}
+				l.write(t)
+				id = export(t, e, Request{Types: []string{"Basic", "Patient"}, Since: since})
+				changed, gone := l.merged(t, e, id)
+				for _, url := range gone {
+					delete(kept, url)
+				}
+				deletions += len(gone)
+				maps.Copy(kept, changed)
+				if len(changed) >= before {
+					t.Errorf("step %d: %d resources come of %d", step, len(changed), before)
+				}
+				full := export(t, e, Request{Types: []string{"Basic", "Patient"}})
+				want, _ := l.merged(t, e, full)
+				same(t, fmt.Sprintf("step %d", step), want, kept)
+			}
+			if deletions == 0 {
+				t.Error("no deletion was tried")
+			}
+		})
+	}
+}
+
+// BE-145, BE-146, BE-149: blocks by patient, each with its header and whole; the
+// count leaves headers out.
+func TestBE145_Blocks(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 7)) //nolint:gosec // a test that can be repeated
+	l := newLedger(t)
+	for range 120 {
+		l.change(r, "2024-01-01 00:00:00")
+	}
+	e := world(t, l)
+	e.Limits.Lines = 10
+	plain, _ := l.merged(t, e, export(t, e, Request{Types: []string{"Basic", "Patient"}}))
+	id := export(t, e, Request{Types: []string{"Basic", "Patient"}, Organize: "Patient"})
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.OutputOrganizedBy != "Patient" || len(m.Output) < 2 {
+		t.Fatalf("manifest %+v", m)
+	}
+	found, headers := map[string]string{}, map[string]bool{}
+	for _, f := range m.Output {
+		owner := ""
+		var count int64
+		for _, line := range readFile(t, e, id, f.Name) {
+			var x struct {
+				ResourceType, ID string
+				Subject          struct{ Reference string }
+				Parameter        []struct {
+					Name  string
+					Value struct{ Reference string } `json:"valueReference"`
+				}
+			}
+			if err := json.Unmarshal([]byte(line), &x); err != nil {
+				t.Fatal(err)
+			}
+			if x.ResourceType == "Parameters" {
+				owner = x.Parameter[0].Value.Reference
+				if want := fmt.Sprintf(`{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":%q}}]}`, owner); line != want {
+					t.Errorf("header %s", line)
+				}
+				if headers[owner] {
+					t.Errorf("%s has two blocks", owner)
+				}
+				headers[owner] = true
+				continue
+			}
+			count++
+			key := x.ResourceType + "/" + x.ID
+			found[key] = line
+			if x.ResourceType == "Patient" && key != owner || x.ResourceType != "Patient" && x.Subject.Reference != owner {
+				t.Errorf("%s stands in the block of %s", key, owner)
+			}
+		}
+		if f.Count != count {
+			t.Errorf("%s: count %d, %d resources", f.Name, f.Count, count)
+		}
+	}
+	same(t, "resources", plain, found)
+}
