@@ -155,6 +155,11 @@ func TestNodes_LostWorker(t *testing.T) {
 	id := kickoff(t, front, Request{})
 	<-reached
 	b.crash(worker)
+	// The clock has moved past every lease: the owner must be heard before
+	// another node looks.
+	if err := front.Heartbeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	b.engine()
 	st := wait(t, front, id)
 	if st.State != StateComplete || st.Restarts != 0 {
