@@ -280,7 +280,7 @@ func TestSB085_Public(t *testing.T) {
 	h := setup(t, nil)
 	for path, status := range map[string]int{
 		"/metadata": 200, "/.well-known/smart-configuration": 200, "/OperationDefinition/export": 200,
-		"/$export": 401, "/Patient/$export": 401, "/Group/g1/$export": 401, statusPath + "x": 401, filePath + "x/y.ndjson": 401,
+		"/$export": 401, "/Patient/$export": 401, "/Group/g1/$export": 401, StatusPath + "x": 401, filePath + "x/y.ndjson": 401,
 	} {
 		if a := h.do(http.MethodGet, path, "", ""); a.status != status {
 			t.Errorf("%s: %d, want %d", path, a.status, status)
