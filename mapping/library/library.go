@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-//go:embed cms-idr cms-idr-flat cms-rif tuva
+//go:embed cms-idr cms-idr-flat cms-rif synthea tuva
 var sets embed.FS
 
 // Names lists the shipped sets, sorted.

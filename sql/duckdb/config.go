@@ -36,6 +36,7 @@ type tableConfig struct {
 	file       string
 	files      []string // patterns; all files that match one are one table
 	fileColumn string   // name of a column that holds the file's name, "" for none
+	rowColumn  string   // name of a column that holds the row's number, "" for none
 	types      string   // "text" or "sniff"
 	nulls      []string
 	delimiter  string
@@ -101,6 +102,7 @@ func (cfg *config) parse(text []byte) error {
 		"nulls":       func(n *yaml.Node) { cfg.nulls = p.list(n) },
 		"delimiter":   func(n *yaml.Node) { p.delimiter(n, &cfg.tableConfig) },
 		"file_column": func(n *yaml.Node) { cfg.fileColumn = p.text(n) },
+		"row_column":  func(n *yaml.Node) { cfg.rowColumn = p.text(n) },
 		"tables": func(n *yaml.Node) {
 			p.each(n, func(key, value *yaml.Node) {
 				t := cfg.tableConfig
@@ -110,6 +112,7 @@ func (cfg *config) parse(text []byte) error {
 					"file":        func(n *yaml.Node) { t.file = p.file(n) },
 					"files":       func(n *yaml.Node) { t.files = p.patterns(n) },
 					"file_column": func(n *yaml.Node) { t.fileColumn = p.text(n) },
+					"row_column":  func(n *yaml.Node) { t.rowColumn = p.text(n) },
 					"types":       func(n *yaml.Node) { p.types(n, &t) },
 					"nulls":       func(n *yaml.Node) { t.nulls = p.list(n) },
 					"delimiter":   func(n *yaml.Node) { p.delimiter(n, &t) },

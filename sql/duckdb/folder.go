@@ -167,6 +167,9 @@ func (l *loader) load(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.number(ctx, stage); err != nil {
+		return err
+	}
 	if len(l.file.columns) == 0 {
 		return l.conn.exec(ctx, "ALTER TABLE "+stage+" RENAME TO "+table)
 	}
@@ -225,6 +228,22 @@ func (l *loader) add(ctx context.Context, stage string) error {
 		}
 	}
 	return nil
+}
+
+// number adds the column that holds each row's place in the files, from 1, where
+// one is declared: order is all that some extracts have to tell rows apart.
+func (l *loader) number(ctx context.Context, stage string) error {
+	if l.file.rowColumn == "" {
+		return nil
+	}
+	column, err := source.QuoteIdent(l.file.rowColumn)
+	if err != nil {
+		return err
+	}
+	if err := l.conn.exec(ctx, "ALTER TABLE "+stage+" ADD COLUMN "+column+" BIGINT"); err != nil {
+		return fmt.Errorf("row_column: %w", err)
+	}
+	return l.conn.exec(ctx, "UPDATE "+stage+" SET "+column+" = rowid + 1")
 }
 
 func (l *loader) loadParquet(ctx context.Context, stage string) error {

@@ -200,8 +200,31 @@ func TestFolderSniffed(t *testing.T) {
 	}
 }
 
-// TestFolderFaults holds each fault to the words its reader needs, and to
-// saying nothing of the data.
+// TestFolderRowColumn numbers the rows of a table in the order of its files,
+// typed or not.
+func TestFolderRowColumn(t *testing.T) {
+	t.Parallel()
+	w := open(t, folder(t, map[string]string{
+		"a.csv":          "id,n\nz,10\ny,20\nx,30\n",
+		"b_1.csv":        "id\nq\np\n",
+		"b_2.csv":        "id\no\n",
+		"c.ndjson":       "{\"id\":\"2\"}\n{\"id\":\"1\"}\n",
+		"d.csv":          "id\n1\n",
+		"warehouse.yaml": "row_column: row_no\ntables:\n  a: {columns: {n: integer}}\n  b: {files: [\"b_*.csv\"]}\n  d: {row_column: \"\"}\n",
+	}))
+	s := snap(t, w)
+	for table, want := range map[string][][]string{
+		"a": {{"x", "3"}, {"y", "2"}, {"z", "1"}}, "b": {{"o", "3"}, {"p", "2"}, {"q", "1"}}, "c": {{"1", "2"}, {"2", "1"}},
+	} {
+		if diff := cmp.Diff(want, rows(t, s, table, "id", "row_no")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", table, diff)
+		}
+	}
+	if diff := cmp.Diff([][]string{{"1"}}, rows(t, s, "d", "id")); diff != "" {
+		t.Errorf("d (-want +got):\n%s", diff)
+	}
+}
+
 // TestFolderFiles reads tables that come in several files: columns are matched
 // by name, a layout may have grown, and what was ragged is told.
 func TestFolderFiles(t *testing.T) {
@@ -233,6 +256,8 @@ func TestFolderFiles(t *testing.T) {
 	}
 }
 
+// TestFolderFaults holds each fault to the words its reader needs, and to
+// saying nothing of the data.
 func TestFolderFaults(t *testing.T) {
 	t.Parallel()
 	typed := func(column, kind string) string { return "tables: {r: {columns: {" + column + ": " + kind + "}}}\n" }
@@ -245,6 +270,7 @@ func TestFolderFaults(t *testing.T) {
 		{"two files", map[string]string{"r.csv": "a\n", "r.parquet": "x"}, []string{"r.csv and r.parquet are both table r"}},
 		{"empty file", map[string]string{"r.csv": ""}, []string{"r.csv: the file is empty; a header line is expected"}},
 		{"two columns", map[string]string{"r.csv": "id,ID\n1,2\n"}, []string{`r.csv: columns 1 and 2 are both named "ID"`}},
+		{"row column twice", map[string]string{"r.csv": "id,ROW_NO\n1,2\n", "warehouse.yaml": "row_column: row_no\n"}, []string{`r.csv: row_column`}},
 		{"no name", map[string]string{"r.csv": "id,\n1,2\n"}, []string{"r.csv: column 2 has no name"}},
 		{"extra fields", map[string]string{"r.csv": "id,a\n1,x\n2,x,SECRET\n3,x,,SECRET\n"}, []string{"r.csv: 2 rows have more fields than the header names columns, the first in line 3"}},
 		{"open quote", map[string]string{"r.csv": "id,a\n1,\"SECRET\n"}, []string{"r.csv: line "}},
@@ -265,7 +291,7 @@ func TestFolderFaults(t *testing.T) {
 		{"broken JSON", map[string]string{"r.ndjson": "{\"a\":1}\n{\"a\":SECRET}\n"}, []string{`r.ndjson: line 2: the value of "a" is not JSON`}},
 		{"JSON array", map[string]string{"r.ndjson": "[1]\n"}, []string{"r.ndjson: line 1: a JSON object is expected"}},
 		{"config", map[string]string{"r.csv": "id\n1\n", "warehouse.yaml": "schema: pay\nsearchpath: x\nloaded: yesterday\ntypes: guess\ntables:\n  r:\n    columns:\n      id: number\n      Id: decimal(50,2)\n    delimiter: ab\n"},
-			[]string{`warehouse.yaml:2:1: unknown key "searchpath"; expected delimiter, file_column, loaded`, "warehouse.yaml:3:9: loaded must be", "warehouse.yaml:4:8: types must be", `warehouse.yaml:8:11: type "number" is not known`,
+			[]string{`warehouse.yaml:2:1: unknown key "searchpath"; expected delimiter, file_column, loaded, nulls, row_column`, "warehouse.yaml:3:9: loaded must be", "warehouse.yaml:4:8: types must be", `warehouse.yaml:8:11: type "number" is not known`,
 				`warehouse.yaml:9:7: key "Id" stands here twice`, "warehouse.yaml:10:16: delimiter must be one character"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
