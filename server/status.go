@@ -113,7 +113,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, fail("not-found", "the manifest has no such page"))
 			return
 		}
-		location := s.base + statusPath + id
+		location := s.base + StatusPath + id
 		if separate {
 			w.Header().Set("X-Export-Status", "200 OK")
 			location += "?" + separateQuery
