@@ -8,8 +8,8 @@ import (
 	"testing/fstest"
 
 	"remit/mapping"
-	"remit/mapping/library"
 	"remit/mapping/program"
+	"remit/sql/source"
 )
 
 // FuzzLoad asks that no mapping and no sources.yaml breaks the compiler, and
@@ -58,18 +58,32 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// BenchmarkLoad loads the shipped set against its fixture, profiles and
-// warehouse already open.
+// BenchmarkLoad loads the shipped sets, each against its fixture, profiles and
+// warehouses already open: each by itself, and all of them in one operation.
 func BenchmarkLoad(b *testing.B) {
-	w := warehouse(b, "../fixtures/tuva")
-	files, ok := library.Set("tuva")
-	if !ok {
-		b.Fatal("no such set")
+	sets := shipped(b)
+	warehouses := make([]source.Source, len(sets))
+	for i, s := range sets {
+		warehouses[i] = warehouse(b, s.fixture)
 	}
-	load(b, w, files)
-	for b.Loop() {
-		if p, diags := load(b, w, files); p == nil {
+	one := func(b *testing.B, i int) {
+		if p, diags := load(b, warehouses[i], sets[i].files); p == nil {
 			b.Fatal(diags.Err())
 		}
 	}
+	for i, s := range sets {
+		b.Run(s.name, func(b *testing.B) {
+			for b.Loop() {
+				one(b, i)
+			}
+		})
+	}
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			for i := range sets {
+				one(b, i)
+			}
+		}
+		b.ReportMetric(float64(len(sets)), "sets")
+	})
 }

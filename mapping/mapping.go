@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 
 	"remit/mapping/check"
@@ -48,6 +49,9 @@ func Proof(p *program.Program) *check.Proof { return p.Proof() }
 
 const sourcesFile = "sources.yaml"
 
+// resourceLine finds what a file would make that is no readable YAML.
+var resourceLine = regexp.MustCompile(`(?m)^resource:[ ]*([A-Za-z]+)`)
+
 func load(ctx context.Context, fsys fs.FS, env Env, diags *diag.List) (*check.Set, error) {
 	names, err := fs.Glob(fsys, "*.yaml")
 	if err != nil {
@@ -56,6 +60,7 @@ func load(ctx context.Context, fsys fs.FS, env Env, diags *diag.List) (*check.Se
 	slices.Sort(names)
 	var sources *syntax.Sources
 	var mappings []*syntax.Mapping
+	var unread []string
 	for _, name := range names {
 		data, err := fs.ReadFile(fsys, name)
 		if err != nil {
@@ -67,6 +72,8 @@ func load(ctx context.Context, fsys fs.FS, env Env, diags *diag.List) (*check.Se
 		}
 		if m := syntax.ParseMapping(name, data, diags); m != nil {
 			mappings = append(mappings, m)
+		} else if r := resourceLine.FindSubmatch(data); r != nil {
+			unread = append(unread, string(r[1]))
 		}
 	}
 	switch {
@@ -80,6 +87,6 @@ func load(ctx context.Context, fsys fs.FS, env Env, diags *diag.List) (*check.Se
 		return nil, nil
 	}
 	return check.Check(ctx, fsys, sources, mappings, check.Env{
-		Warehouse: env.Warehouse, Profiles: env.Profiles, IDKey: env.IDKey, NoAssumptions: env.NoAssumptions, Sheets: env.Sheets,
+		Warehouse: env.Warehouse, Profiles: env.Profiles, IDKey: env.IDKey, NoAssumptions: env.NoAssumptions, Sheets: env.Sheets, Unread: unread,
 	}, diags)
 }

@@ -90,6 +90,8 @@ func (m *mutator) mapping(top *yaml.Node, set *profiles.Set) {
 					m.edit("form", v, v.Value+"x")
 				}
 			})
+		case "views":
+			pairs(v, func(_, view *yaml.Node) { m.view(view) })
 		}
 		m.edit("top key", k, k.Value+"x")
 	})
@@ -99,6 +101,33 @@ func (m *mutator) mapping(top *yaml.Node, set *profiles.Set) {
 			m.node(v, r4.Lookup(resource))
 		}
 	})
+}
+
+// view makes the mistakes of one view.
+func (m *mutator) view(view *yaml.Node) {
+	pairs(view, func(k, v *yaml.Node) {
+		switch k.Value {
+		case "profile":
+			m.edit("view profile", v, v.Value[:strings.IndexByte(v.Value+"|", '|')]+"x")
+		case "drop":
+			for i, d := range v.Content {
+				m.edit("view drop", d, "zz"+d.Value)
+				if i > 0 && v.Style&yaml.FlowStyle != 0 && d.Line == v.Content[i-1].Line {
+					// What is no longer dropped shows money.
+					m.edit("view shows money", d, v.Content[0].Value)
+				}
+			}
+		}
+	})
+}
+
+// brackets leaves a flow collection open, once for each line that ends in one.
+func (m *mutator) brackets() {
+	for i, line := range m.lines {
+		if rest, ok := strings.CutSuffix(line, "}"); ok && strings.Contains(line, "{") && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			m.add("open bracket", i+1, line, rest)
+		}
+	}
 }
 
 // required leaves out, one at a time, the elements that the profile requires.
@@ -120,8 +149,8 @@ func (m *mutator) required(set, top *yaml.Node) {
 		next := len(m.lines) + 1
 		if i+2 < len(set.Content) {
 			next = set.Content[i+2].Line
-		} else if top.Content[len(top.Content)-1] != set {
-			continue
+		} else if at := slices.Index(top.Content, set); at+1 < len(top.Content) {
+			next = top.Content[at+1].Line
 		}
 		e := m.prof.Root().Child(name)
 		if e == nil || k.Line == next || written[strings.SplitN(k.Value, ".", 2)[0]] > 1 {
@@ -333,19 +362,18 @@ func (m *mutator) sources(top *yaml.Node) {
 // every applicable mistake at every leaf. The load promises to catch each class
 // that is listed: all of them, in the file where the mistake stands. Mistakes in
 // different mappings are loaded at once; those of references one by one, since a
-// mapping that fails takes its ids along. Of the shipped sets each run takes
-// every eleventh mistake; MUTATE=all takes all of them (a minute or two).
+// mapping that fails takes its ids along. Of a shipped set each run takes some
+// two hundred mistakes, evenly spread; MUTATE=all takes all of them (a minute or
+// two a set).
 func TestMutations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("loads the sets some hundred times")
 	}
-	for _, tc := range []struct{ name, set, warehouse string }{
-		{"base", "testdata/base", "testdata/warehouse"}, {"tuva", "library/tuva", "../fixtures/tuva"},
-	} {
+	for _, tc := range append([]shippedSet{{"base", os.DirFS("testdata/base"), "testdata/warehouse"}}, shipped(t)...) {
 		t.Run(tc.name, func(t *testing.T) {
-			w := warehouse(t, tc.warehouse)
+			w := warehouse(t, tc.fixture)
 			env := mapping.Env{Warehouse: w, Profiles: profileSet(t)}
-			dir := os.DirFS(tc.set)
+			dir := tc.files
 			all := fstest.MapFS{}
 			queues := map[string][]mutation{}
 			var alone []mutation
@@ -367,6 +395,7 @@ func TestMutations(t *testing.T) {
 					t.Fatal(err)
 				}
 				m := &mutator{file: file, lines: strings.Split(string(data), "\n")}
+				m.brackets()
 				if file == "sources.yaml" {
 					m.sources(doc.Content[0])
 					alone = append(alone, m.out...)
@@ -405,15 +434,20 @@ func TestMutations(t *testing.T) {
 				}
 			}
 			if tc.name != "base" && os.Getenv("MUTATE") != "all" {
-				thin := func(list []mutation) (out []mutation) {
-					for i := 0; i < len(list); i += 11 {
+				total := len(alone)
+				for _, q := range queues {
+					total += len(q)
+				}
+				step := max(1, total/200)
+				thin := func(list []mutation, from int) (out []mutation) {
+					for i := from % step; i < len(list); i += step {
 						out = append(out, list[i])
 					}
 					return out
 				}
-				alone = thin(alone)
-				for file, q := range queues {
-					queues[file] = thin(q)
+				alone = thin(alone, 0)
+				for i, file := range slices.Sorted(maps.Keys(queues)) {
+					queues[file] = thin(queues[file], i)
 				}
 			}
 			for _, x := range alone {

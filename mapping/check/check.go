@@ -24,6 +24,9 @@ type Env struct {
 	NoAssumptions bool
 	// Sheets reads maps out of workbooks; nil where none are read.
 	Sheets SheetReader
+	// Unread are the resource types of files that could not be read: that nothing
+	// makes them is not told beside it.
+	Unread []string
 }
 
 // checker carries one load.
@@ -59,6 +62,9 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		badWith: map[string]bool{},
 		maps:    map[string]*Map{}, badMaps: map[string]bool{},
 		origins: map[diag.Pos]r4.Origin{}, codes: map[string]*codeTable{}, failed: map[string]bool{},
+	}
+	for _, t := range env.Unread {
+		c.failed[t] = true
 	}
 	for _, s := range src.Systems {
 		c.system(s)

@@ -89,7 +89,7 @@ func (w *walker) yamlError(err error) {
 		text = strings.Replace(text, m[0], "", 1)
 	}
 	text, _, _ = strings.Cut(text, "\n")
-	if w.brackets() {
+	if w.brackets() || w.tabs() {
 		return
 	}
 	for _, n := range []int{line, line - 1, line + 1} {
@@ -116,6 +116,22 @@ func (w *walker) yamlError(err error) {
 	if plainText.MatchString(w.doc.line(line)) {
 		_ = d.WithHint("SQL that holds a colon must be quoted")
 	}
+}
+
+// tabs reports the first tab that indents a line.
+func (w *walker) tabs() bool {
+	for i, line := range w.doc.lines {
+		for j, r := range line {
+			if r == '\t' {
+				w.diags.Errorf(diag.Pos{File: w.doc.name, Line: i + 1, Column: j + 1}, "yaml-syntax", "a tab indents the line; YAML takes spaces")
+				return true
+			}
+			if r != ' ' {
+				break
+			}
+		}
+	}
+	return false
 }
 
 func (w *walker) pos(n *yaml.Node) diag.Pos {
