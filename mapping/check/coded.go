@@ -330,6 +330,13 @@ func (p *placer) codingSystem(out *Node, at spot, n *syntax.Node, sc *scope) boo
 		return ok
 	}
 	out.SystemOf = v
+	if e := v.Expr; e != nil {
+		p.deferred = append(p.deferred, func() {
+			if k := e.Type.Kind; k != source.KindText && k != source.KindUnknown {
+				p.diags.Errorf(e.Pos, "type", "system takes the name or the URL of a code system, this is %s", typeName(e.Type))
+			}
+		})
+	}
 	if v.Map != nil {
 		for _, target := range v.Map.Targets(v.Get) {
 			if _, _, good := p.namedSystem(n.Map.Pos, target); !good {
