@@ -14,7 +14,7 @@ import (
 )
 
 // Quality is what a run counted, in the form of an export's report.json. It
-// holds no health data.
+// holds no row but the codes that no map knows.
 type Quality struct {
 	TransactionTime time.Time `json:"transaction_time,omitzero"`
 	Started         time.Time `json:"started,omitzero"`
@@ -33,6 +33,9 @@ type Quality struct {
 	Absent   map[string]int64 `json:"absent,omitempty"`   // values, by path
 	Assumed  map[string]int64 `json:"assumed,omitempty"`  // values, by path
 	Unmapped map[string]int64 `json:"unmapped,omitempty"` // keys, by map
+	// UnmappedKeys are those keys one by one, by map: codes as rows have them.
+	UnmappedKeys map[string]map[string]int64 `json:"unmapped_keys,omitempty"`
+	Headers      map[string]int64            `json:"headers,omitempty"` // keys whose rows differ, by source
 }
 
 // FindingCount is how often a rule was broken.
@@ -150,10 +153,15 @@ func (b *book) quality(q *Quality) error {
 	for _, f := range q.Findings {
 		line("finding", f.Severity, f.Code, f.Profile, f.Element, f.Constraint, f.Count)
 	}
+	for _, name := range slices.Sorted(maps.Keys(q.UnmappedKeys)) {
+		for _, k := range frequent(q.UnmappedKeys[name]) {
+			line("unmapped code", "warning", k, "", "map "+name, "", q.UnmappedKeys[name][k])
+		}
+	}
 	for _, s := range []struct {
 		name   string
 		counts map[string]int64
-	}{{"unmapped key", q.Unmapped}, {"absent value", q.Absent}, {"assumed value", q.Assumed}} {
+	}{{"unmapped keys", q.Unmapped}, {"differing header", q.Headers}, {"absent value", q.Absent}, {"assumed value", q.Assumed}} {
 		for _, k := range frequent(s.counts) {
 			line(s.name, "", "", "", k, "", s.counts[k])
 		}

@@ -651,7 +651,7 @@ func TestSheets(t *testing.T) {
 	t.Parallel()
 	s := open(t, small())
 	q, err := ReadQuality(strings.NewReader(`{"rows": 12, "exported": {"Patient": 9}, "withheld": {"Patient": 3}, "reasons": {"cardinality-min": 3}, "bytes": {"Patient": 100},
-		"findings": [{"severity": "error", "code": "cardinality-min", "profile": "p", "element": "Patient.name", "count": 3}], "unmapped": {"state": 2}, "absent": {"Patient.name": 1}}`))
+		"findings": [{"severity": "error", "code": "cardinality-min", "profile": "p", "element": "Patient.name", "count": 3}], "unmapped": {"state": 2}, "unmapped_keys": {"state": {"Ohoi": 2}}, "absent": {"Patient.name": 1}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -698,7 +698,7 @@ func TestSheets(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprint(quality)
-	for _, w := range []string{"[Patient 9 3 0 100]", "withheld error cardinality-min", "finding error cardinality-min p Patient.name  3", "unmapped key    state  2", "absent value    Patient.name  1"} {
+	for _, w := range []string{"[Patient 9 3 0 100]", "withheld error cardinality-min", "finding error cardinality-min p Patient.name  3", "unmapped keys    state  2", "unmapped code warning Ohoi  map state  2", "absent value    Patient.name  1"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("the quality sheet has no %q: %s", w, text)
 		}

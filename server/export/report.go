@@ -10,7 +10,8 @@ import (
 	"remit/profiles"
 )
 
-// Report counts what an export did. It holds no health data.
+// Report counts what an export did. It holds no row but the codes that no map
+// knows.
 type Report struct {
 	TransactionTime time.Time `json:"transaction_time,omitzero"`
 	Started         time.Time `json:"started,omitzero"`
@@ -42,6 +43,12 @@ type Report struct {
 	Absent   map[string]int64 `json:"absent,omitempty"`   // values, by path
 	Assumed  map[string]int64 `json:"assumed,omitempty"`  // values, by path
 	Unmapped map[string]int64 `json:"unmapped,omitempty"` // keys, by map
+	// UnmappedKeys counts those keys one by one, by map, at most maxKeys of each.
+	// They are codes as rows have them: for the operator's report, never for a
+	// log or a client.
+	UnmappedKeys map[string]program.KeyCounts `json:"unmapped_keys,omitempty"`
+	// Headers counts the keys whose rows differ in what they repeat, by source.
+	Headers map[string]int64 `json:"headers,omitempty"`
 }
 
 // Rule identifies what a finding breaks.
@@ -82,6 +89,7 @@ func (t *tally) close(p *program.Report) *Report {
 	if p != nil {
 		t.Rows = p.Rows
 		t.Skipped, t.Absent, t.Assumed, t.Unmapped = p.Skipped, p.Absent, p.Assumed, p.Unmapped
+		t.UnmappedKeys, t.Headers = p.UnmappedKeys, p.Headers
 	}
 	t.Findings = layOut(t.rules)
 	return &t.Report
@@ -115,12 +123,36 @@ func (r *Report) merge(o *Report) {
 	}{
 		{&r.Exported, o.Exported}, {&r.Withheld, o.Withheld}, {&r.Flagged, o.Flagged}, {&r.Reasons, o.Reasons},
 		{&r.Bytes, o.Bytes}, {&r.Filtered, o.Filtered}, {&r.Deleted, o.Deleted}, {&r.Skipped, o.Skipped}, {&r.Absent, o.Absent}, {&r.Assumed, o.Assumed}, {&r.Unmapped, o.Unmapped},
+		{&r.Headers, o.Headers},
 	} {
 		if *m.to == nil && len(m.from) > 0 {
 			*m.to = map[string]int64{}
 		}
 		for k, n := range m.from {
 			(*m.to)[k] += n
+		}
+	}
+	r.mergeKeys(o)
+}
+
+// maxKeys bounds the keys listed for one map.
+const maxKeys = 1000
+
+// mergeKeys adds the unmapped keys of o to r; the first maxKeys of a map stay.
+func (r *Report) mergeKeys(o *Report) {
+	for name, keys := range o.UnmappedKeys {
+		if r.UnmappedKeys == nil {
+			r.UnmappedKeys = map[string]program.KeyCounts{}
+		}
+		own := r.UnmappedKeys[name]
+		if own == nil {
+			own = program.KeyCounts{}
+			r.UnmappedKeys[name] = own
+		}
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
+			if _, known := own[k]; known || len(own) < maxKeys {
+				own[k] += keys[k]
+			}
 		}
 	}
 }
