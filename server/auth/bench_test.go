@@ -103,7 +103,7 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // BenchmarkToken is the token endpoint whole: form, claims, signature, and the
-// durable record of jti, token and audit event, from 64 clients at once. Use
+// durable record of jti, token and audit event, from 256 clients at once on two processors. Use
 // -benchtime 5000x or the like: each request needs an assertion signed ahead.
 func BenchmarkToken(b *testing.B) {
 	for _, store := range []string{"SQLite", "PostgreSQL"} {
@@ -140,7 +140,7 @@ func benchToken(b *testing.B, address, alg string) {
 		bodies[i] = url.Values{"grant_type": {"client_credentials"}, "scope": {"system/*.rs"}, "client_assertion_type": {AssertionType}, "client_assertion": {compact}}.Encode()
 	}
 	var next atomic.Int64
-	b.SetParallelism(32) // times GOMAXPROCS: clients that wait for the disk together
+	b.SetParallelism(128) // times GOMAXPROCS: clients that wait for the disk together
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
