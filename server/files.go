@@ -56,6 +56,18 @@ func (s *Server) fileAccess(r *http.Request, id, name string) (*auth.Access, *pr
 		case err != nil:
 			return nil, s.transient(r, "look up export", err)
 		}
+		if a := s.authenticator(); a != nil {
+			// A client that was turned off has nothing left, URLs neither
+			// (SB-028).
+			access, err := a.Registered(r.Context(), e.Request.ClientID)
+			if errors.Is(err, auth.ErrInvalidToken) {
+				return nil, noFile()
+			}
+			if err != nil {
+				return nil, s.transient(r, "look up client", err)
+			}
+			return access, nil
+		}
 		return &auth.Access{Client: &auth.Client{ID: e.Request.ClientID}}, nil
 	}
 	access, p := s.access(r)

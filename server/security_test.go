@@ -287,3 +287,29 @@ func TestSB085_Public(t *testing.T) {
 		}
 	}
 }
+
+// TestSB028_SignedURLsEnd shuts the signed URLs of a client that was turned off,
+// at once.
+func TestSB028_SignedURLsEnd(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) { o.FileURLKey = []byte(strings.Repeat("k", 32)) })
+	token := h.token("alpha", "")
+	status := h.kickoff(token, "/$export?_type=Patient")
+	var m struct{ Output []struct{ URL string } }
+	if err := json.Unmarshal(h.do(http.MethodGet, status, token, "").body, &m); err != nil || len(m.Output) != 1 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if a := h.do(http.MethodGet, m.Output[0].URL, "", ""); a.status != http.StatusOK {
+		t.Fatalf("before: %d", a.status)
+	}
+	if err := h.db.DisableClient(t.Context(), "alpha", h.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	h.wantOutcome(h.do(http.MethodGet, m.Output[0].URL, "", ""), http.StatusNotFound, "not-found")
+	if err := h.db.EnableClient(t.Context(), "alpha"); err != nil {
+		t.Fatal(err)
+	}
+	if a := h.do(http.MethodGet, m.Output[0].URL, "", ""); a.status != http.StatusOK {
+		t.Errorf("enabled again: %d", a.status)
+	}
+}

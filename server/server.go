@@ -380,6 +380,7 @@ func insufficient(text string) *problem {
 // authenticator is who knows tokens.
 type authenticator interface {
 	Authenticate(ctx context.Context, h http.Header) (*auth.Access, error)
+	Registered(ctx context.Context, clientID string) (*auth.Access, error)
 	TokenURL() string
 	Algorithms() []string
 }

@@ -113,6 +113,11 @@ func (x *External) Authenticate(ctx context.Context, h http.Header) (*Access, er
 	return x.access(ctx, claims)
 }
 
+// Registered is Authority.Registered.
+func (x *External) Registered(ctx context.Context, clientID string) (*Access, error) {
+	return x.base.Registered(ctx, clientID)
+}
+
 // verify checks a JWT's form and signature and returns its claims.
 func (x *External) verify(ctx context.Context, compact string) (map[string]json.RawMessage, error) {
 	parts := strings.Split(compact, ".")
