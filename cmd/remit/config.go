@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -33,6 +34,8 @@ type config struct {
 	NoProofs      bool     `help:"Judge every rule for every resource, also those proved when the set was loaded."`
 	Policy        string   `help:"What happens to a resource with findings: withhold or flag." placeholder:"POLICY"`
 	Workers       int      `help:"Chunks that run at the same time." placeholder:"N"`
+	ChunkSize     int      `help:"About how many parent rows a chunk reads." placeholder:"ROWS"`
+	Lease         string   `help:"How long the exports of a node that fell silent stay its own, such as 15s." placeholder:"TIME"`
 	TLSCert       string   `help:"PEM file of the server's certificate chain; without it the server speaks plain HTTP." placeholder:"FILE" name:"tls-cert"`
 	TLSKey        string   `help:"PEM file of the certificate's private key." placeholder:"FILE" name:"tls-key"`
 	TLSClientCA   string   `help:"PEM file of the authorities of client certificates; every client must then show one." placeholder:"FILE" name:"tls-client-ca"`
@@ -90,6 +93,8 @@ func settings() []setting {
 		{key: "no_proofs", help: "judge also what the load has proved", flag: func(c *config) *bool { return &c.NoProofs }},
 		{key: "policy", help: "withhold or flag resources with findings", text: func(c *config) *string { return &c.Policy }},
 		{key: "workers", help: "chunks that run at the same time", number: func(c *config) *int { return &c.Workers }},
+		{key: "chunk_size", help: "parent rows that a chunk reads, about", number: func(c *config) *int { return &c.ChunkSize }},
+		{key: "lease", help: "how long the exports of a silent node stay its own", text: func(c *config) *string { return &c.Lease }},
 		{key: "tls_cert", help: "PEM file of the server's certificate chain", text: func(c *config) *string { return &c.TLSCert }},
 		{key: "tls_key", help: "PEM file of its private key", text: func(c *config) *string { return &c.TLSKey }},
 		{key: "tls_client_ca", help: "PEM file of the authorities of client certificates", text: func(c *config) *string { return &c.TLSClientCA }},
@@ -127,6 +132,10 @@ func (c *config) defaults() {
 	setDefault(&c.Control, "sqlite:"+filepath.Join(c.Data, "control.db"))
 	setDefault(&c.Store, "file:"+filepath.Join(c.Data, "files"))
 	setDefault(&c.Policy, "withhold")
+	setDefault(&c.Lease, "15s")
+	if c.ChunkSize == 0 {
+		c.ChunkSize = 20_000
+	}
 	setDefault(&c.LogLevel, "info")
 	setDefault(&c.LogFormat, "text")
 	if c.BulkVersion == 0 {
@@ -175,8 +184,13 @@ func (c *config) resolve(a *app) error {
 		return usagef("another authorization server needs its --auth-token-url, too")
 	case c.BulkVersion != 3 && c.BulkVersion != 4:
 		return usagef("bulk version %d: use 3 or 4", c.BulkVersion)
+	case c.ChunkSize < 1:
+		return usagef("chunk size %d: use a number above 0", c.ChunkSize)
 	case c.Workers < 0:
 		return usagef("workers %d: use a number above 0", c.Workers)
+	}
+	if d, err := time.ParseDuration(c.Lease); err != nil || d < time.Second {
+		return usagef("lease %q: use a time of a second or more, such as 15s", c.Lease)
 	}
 	if _, err := logLevel(c.LogLevel); err != nil {
 		return err

@@ -29,6 +29,22 @@ type sharedSnapshot struct {
 
 func (s *sharedSnapshot) Share() string { return s.token }
 
+func (s *sharedSnapshot) Alive(context.Context) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.alive[s.token] == nil {
+		return source.ErrNotShared
+	}
+	return nil
+}
+
+// restart forgets every snapshot, as a server does that crashed.
+func (w *sharedWarehouse) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.alive)
+}
+
 func (s *sharedSnapshot) Close() error {
 	s.w.mu.Lock()
 	delete(s.w.alive, s.token)
@@ -294,4 +310,32 @@ func TestNodes_ChunkWithoutJob(t *testing.T) {
 	if n := len(slices.DeleteFunc(d.ran(), func(r program.Request) bool { return r.Pass != 0 || r.UpTo != nil })); n < 2 {
 		t.Errorf("the lost chunk ran %d times, want again", n)
 	}
+}
+
+// A front that runs no chunks notices that the warehouse was restarted, and
+// plans anew.
+func TestNodes_LostSnapshot(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.types[0].Tracked = false
+	b, w := several(t, d)
+	front := b.front()
+	id := kickoff(t, front, Request{})
+	for st := (&Status{}); st.Chunks == 0; {
+		var err error
+		if st, err = front.Status(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	w.restart()
+	b.engine()
+	if err := front.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := wait(t, front, id)
+	if st.State != StateComplete || st.Restarts != 1 {
+		t.Fatalf("export ends as %+v", st)
+	}
+	wholeExport(t, front, id)
 }

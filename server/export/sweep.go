@@ -7,6 +7,7 @@ import (
 
 	"remit/server/jobs"
 	"remit/sql/control"
+	"remit/sql/source"
 )
 
 // sweepEvery is how many heartbeats pass between two sweeps.
@@ -129,7 +130,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	}
 	for _, x := range owned {
 		switch {
-		case x.State == control.Running && e.holds(x):
+		case x.State == control.Running && e.holds(ctx, x):
 			err = e.feed(ctx, x)
 		case e.runs(control.Attempt{ExportID: x.ID, N: planning}):
 		default:
@@ -153,16 +154,30 @@ func again(a jobs.Args, now, since time.Time) jobs.Args {
 	return a
 }
 
-// holds says whether this node has the session that the chunks of x run on; it
-// then tells the other nodes of its snapshot, where they do not know it.
-func (e *Engine) holds(x *control.Export) bool {
+// holds says whether this node has the session that the chunks of x run on,
+// its snapshot can still be read, and the other nodes know of it. A node that
+// runs no chunks itself would not notice otherwise that it was lost.
+func (e *Engine) holds(ctx context.Context, x *control.Export) bool {
 	sl := e.slot(x.ID)
 	if !sl.mu.TryLock() {
 		return true // opening right now
 	}
 	defer sl.mu.Unlock()
 	s := sl.s
-	return s != nil && s.epoch == x.Epoch && s.generation == x.Generation && !s.over() && s.token == x.Snapshot
+	if s == nil || s.epoch != x.Epoch || s.generation != x.Generation || s.over() || s.token != x.Snapshot {
+		return false
+	}
+	sharer, ok := s.snap.(source.Sharer)
+	if !ok {
+		return true
+	}
+	if err := sharer.Alive(ctx); err != nil {
+		e.Log.WarnContext(ctx, "snapshot lost", "job_id", x.ID, "error", err)
+		s.end(errEnded)
+		sl.s = nil
+		return false
+	}
+	return true
 }
 
 // free sets those chunks free that the store takes for running on this node,

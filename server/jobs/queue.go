@@ -206,8 +206,20 @@ func (q *Queue) openSQLite(ctx context.Context, path string, o Options) error {
 		return err
 	}
 	db.SetMaxOpenConns(1) // River works in parallel, SQLite writes one by one
-	if q.client, err = build(ctx, q, riversqlite.New(db), o); err != nil {
-		return errors.Join(err, db.Close())
+	// Another process may be migrating the same file; SQLite has no lock for the
+	// whole of it, but what that one has done the next try finds done.
+	for try := 1; ; try++ {
+		if q.client, err = build(ctx, q, riversqlite.New(db), o); err == nil {
+			break
+		}
+		if try == migrationTries {
+			return errors.Join(err, db.Close())
+		}
+		select {
+		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), db.Close())
+		}
 	}
 	q.close = db.Close
 	return nil
@@ -223,13 +235,33 @@ func (q *Queue) openPostgres(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if q.client, err = build[pgx.Tx](ctx, q, riverpgxv5.New(pool), o); err != nil {
+	// River's migrations do not wait for each other, and processes that share a
+	// database may well start at one moment.
+	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		if _, err := c.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+			return fmt.Errorf("lock schema: %w", err)
+		}
+		defer func() {
+			// Where it fails the connection is gone, and the lock with it.
+			_, _ = c.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
+		}()
+		q.client, err = build[pgx.Tx](ctx, q, riverpgxv5.New(pool), o)
+		return err
+	})
+	if err != nil {
 		pool.Close()
 		return err
 	}
 	q.close = func() error { pool.Close(); return nil }
 	return nil
 }
+
+// migrationTries bounds the attempts at migrating a SQLite file.
+const migrationTries = 8
+
+// migrationLock is the key of the advisory lock under which the queue's tables
+// are migrated.
+const migrationLock = 0x72656d6974_6a // "remitj"
 
 // build migrates River's tables and makes its client.
 func build[T any](ctx context.Context, q *Queue, driver riverdriver.Driver[T], o Options) (client, error) {

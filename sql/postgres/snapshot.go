@@ -66,11 +66,8 @@ func (w *Warehouse) hold(ctx context.Context, begin, instant string) (_ *Snapsho
 			owner.close()
 		}
 	}()
-	if err := owner.conn.Exec(ctx, begin).Close(); err != nil {
-		if gone(err) {
-			return nil, source.ErrNotShared
-		}
-		return nil, sqlError(ctx, err, nil, true)
+	if err := beginOn(ctx, owner.conn, begin); err != nil {
+		return nil, err
 	}
 	row, err := oneRow(ctx, owner.conn, "SELECT pg_export_snapshot(), "+instant)
 	if err != nil {
@@ -89,6 +86,22 @@ func (w *Warehouse) hold(ctx context.Context, begin, instant string) (_ *Snapsho
 
 // Share names the snapshot to other processes; see source.Sharer.
 func (s *Snapshot) Share() string { return s.asOf.Format(time.RFC3339Nano) + " " + s.token }
+
+// Alive asks the server over the connection that holds the snapshot; see
+// source.Sharer. While that connection is being used it is alive.
+func (s *Snapshot) Alive(ctx context.Context) error {
+	if !s.learn.TryLock() {
+		return nil
+	}
+	defer s.learn.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return errors.New("snapshot is closed")
+	}
+	return run(ctx, s.owner.conn, "SELECT 1")
+}
 
 // Join opens a hold of its own on a snapshot that another process shares; see
 // source.Joiner. It exports the snapshot anew, so that its streams do not hang
@@ -112,6 +125,24 @@ func (w *Warehouse) Join(ctx context.Context, token string) (source.Snapshot, er
 		return nil, fmt.Errorf("join snapshot: %w", err)
 	}
 	return s, nil
+}
+
+// joinOn begins a transaction of a connection on an exported snapshot.
+func joinOn(ctx context.Context, c *pgconn.PgConn, quoted string) error {
+	return beginOn(ctx, c, beginReading+"; SET TRANSACTION SNAPSHOT "+quoted)
+}
+
+// beginOn begins a transaction. A snapshot that the server has forgotten is no
+// fault of anybody's SQL: source.ErrNotShared.
+func beginOn(ctx context.Context, c *pgconn.PgConn, begin string) error {
+	err := c.Exec(ctx, begin).Close()
+	if err == nil {
+		return nil
+	}
+	if gone(err) {
+		return source.ErrNotShared
+	}
+	return sqlError(ctx, err, nil, true)
 }
 
 // gone says that the server knows no snapshot of the name asked for: malformed,
@@ -185,8 +216,7 @@ func (s *Snapshot) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = run(ctx, c, beginReading+"; SET TRANSACTION SNAPSHOT "+s.id)
-	if err != nil {
+	if err := joinOn(ctx, c, s.id); err != nil {
 		return nil, errors.Join(fmt.Errorf("join snapshot: %w", err), disconnect(c))
 	}
 	return c, nil

@@ -74,6 +74,10 @@ type Sharer interface {
 	// Share returns the token that a Joiner takes: plain text, no secret, of no
 	// use once the snapshot is closed.
 	Share() string
+
+	// Alive says why the snapshot cannot be joined any more, nil where it can:
+	// a server that was restarted has forgotten it.
+	Alive(ctx context.Context) error
 }
 
 // Joiner is a Source that joins a snapshot which another process shares.

@@ -4,6 +4,8 @@ package jobstest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ const patience = 30 * time.Second
 // Run runs the suite; address names an empty database for each test.
 func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("RunsWhatIsInserted", func(t *testing.T) { runs(t, address(t)) })
+	t.Run("SeveralOpenAtOnce", func(t *testing.T) { together(t, address(t)) })
 	t.Run("UniqueWhileItWaitsOrRuns", func(t *testing.T) { unique(t, address(t)) })
 	t.Run("RetriesAreBounded", func(t *testing.T) { retries(t, address(t)) })
 	t.Run("PermanentIsNotRetried", func(t *testing.T) { permanent(t, address(t)) })
@@ -422,4 +425,22 @@ func drains(t *testing.T, address string) {
 	if a := receive(t, started); a.Export != "y" {
 		t.Errorf("after the stop ran %+v", a)
 	}
+}
+
+// Processes may find an empty database at one moment.
+func together(t *testing.T, address string) {
+	var opening sync.WaitGroup
+	for i := range 6 {
+		opening.Go(func() {
+			q, err := jobs.Open(t.Context(), jobs.Options{Address: address, Node: fmt.Sprintf("n%d", i), Workers: 1})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := q.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	opening.Wait()
 }

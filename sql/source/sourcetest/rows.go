@@ -630,8 +630,14 @@ func testShare(t *testing.T, target Target) {
 	}
 	second := joined(sharer.Share())
 	token := sharer.Share()
+	if err := sharer.Alive(t.Context()); err != nil {
+		t.Errorf("an open snapshot is not alive: %v", err)
+	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if err := sharer.Alive(t.Context()); err == nil {
+		t.Error("a closed snapshot is alive")
 	}
 	wantRows(t, read(t, second, q), [][]string{{"1"}})
 	third := joined(second.(source.Sharer).Share())
