@@ -68,6 +68,7 @@ var librarySets = []librarySet{
 		name: "cms-idr", mappings: "cms-idr", warehouse: "cms-idr", schema: "idr",
 		charge: "item.adjudication[CLM_LINE_SBMT_CHRG_AMT].amount.value", paid: "payment.amount.value",
 		member: "id",
+		views:  []string{"basis", "c4bb220"},
 		agreement: []agreementSet{{
 			name: "bfd-idr", expected: "cms-idr/expected", atLeast: 0.95,
 			// The publisher returns claims that its profiles do not allow.
@@ -118,6 +119,11 @@ func TestLibrary(t *testing.T) {
 			t.Parallel()
 			warehouse := "duckdb:" + filepath.Join("../../fixtures", set.warehouse)
 			x := readExport(t, exportSet(t, warehouse, set.mappings, set.args...))
+			t.Run("mapping tests", func(t *testing.T) {
+				if code, stdout, stderr := runRemit(t, "test", set.mappings); code != exitFine {
+					t.Errorf("remit test ended with %d:\n%s%s", code, stdout, stderr)
+				}
+			})
 			t.Run("counts", func(t *testing.T) { checkCounts(t, &set, x) })
 			t.Run("references", func(t *testing.T) { checkReferences(t, x, set.dangling) })
 			t.Run("validate", func(t *testing.T) { checkValid(t, x) })

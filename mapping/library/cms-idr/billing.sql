@@ -1,9 +1,3 @@
-WITH provider AS (
-  SELECT x.prvdr_npi_num AS npi, x.prvdr_1st_name, x.prvdr_mdl_name, x.prvdr_last_name, x.prvdr_lgl_name, nullif(x.prvdr_txnmy_cmpst_cd, '~') AS taxonomy
-  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.prvdr_npi_num ORDER BY y.prvdr_hstry_obslt_dt DESC, y.prvdr_hstry_efctv_dt DESC, y.prvdr_sk) AS version
-        FROM idr.prvdr_hstry y) x
-  WHERE x.version = 1
-)
 SELECT u.npi, u.ccn, u.zip, max(h.prvdr_lgl_name) AS prvdr_lgl_name,
        CASE WHEN length(u.npi) = 10 AND translate(u.npi, '0123456789', '') = '' THEN
               mod(24
@@ -22,6 +16,6 @@ FROM (SELECT coalesce(c.prvdr_blg_prvdr_npi_num, split_part(c.clm_srvc_prvdr_gnr
              coalesce(nullif(trim(c.clm_blg_prvdr_oscar_num), '~'), '-') AS ccn, coalesce(nullif(trim(c.clm_blg_prvdr_zip5_cd), '~'), '-') AS zip,
              length(c.clm_type_cd) > 1 AND c.clm_type_cd NOT IN ('71', '72', '81', '82') AND right(c.clm_type_cd, 3) NOT IN ('700', '800') AS institutional
       FROM idr.clm c) u
-LEFT JOIN provider h ON h.npi = u.npi
+LEFT JOIN known_provider h ON h.npi = u.npi
 WHERE nullif(nullif(u.npi, '~'), '') IS NOT NULL AND (h.npi IS NULL OR h.prvdr_lgl_name IS NOT NULL OR u.institutional)
 GROUP BY u.npi, u.ccn, u.zip

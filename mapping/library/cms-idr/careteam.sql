@@ -1,9 +1,3 @@
-WITH provider AS (
-  SELECT x.prvdr_npi_num AS npi, x.prvdr_1st_name, x.prvdr_mdl_name, x.prvdr_last_name, x.prvdr_lgl_name, nullif(x.prvdr_txnmy_cmpst_cd, '~') AS taxonomy
-  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.prvdr_npi_num ORDER BY y.prvdr_hstry_obslt_dt DESC, y.prvdr_hstry_efctv_dt DESC, y.prvdr_sk) AS version
-        FROM idr.prvdr_hstry y) x
-  WHERE x.version = 1
-)
 SELECT t.*, h.taxonomy,
        CASE WHEN length(t.npi) = 10 AND translate(t.npi, '0123456789', '') = '' THEN
               mod(24
@@ -29,4 +23,4 @@ SELECT l.geo_bene_sk, l.clm_dt_sgntr_sk, l.clm_type_cd, l.clm_num_sk, 4, 'render
 FROM idr.clm_line l
 WHERE nullif(nullif(l.clm_rndrg_prvdr_npi_num, '~'), '') IS NOT NULL
 ) t
-LEFT JOIN provider h ON h.npi = t.npi
+LEFT JOIN known_provider h ON h.npi = t.npi

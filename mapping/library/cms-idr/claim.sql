@@ -1,33 +1,3 @@
-WITH person AS (
-  SELECT h.bene_sk, CASE WHEN t.bene_sk IS NULL OR k.bene_xref_sk IS NOT NULL THEN h.bene_sk ELSE h.bene_xref_efctv_sk END AS person_sk
-  FROM (SELECT x.bene_sk, x.bene_xref_efctv_sk,
-               row_number() OVER (PARTITION BY x.bene_sk ORDER BY x.idr_ltst_trans_flg DESC, left(x.idr_trans_obslt_ts, 10) DESC, x.idr_trans_efctv_ts DESC, x.bene_xref_efctv_sk) AS version
-        FROM idr.bene_hstry x) h
-  LEFT JOIN (SELECT DISTINCT bene_sk FROM idr.bene_hstry) t ON t.bene_sk = h.bene_xref_efctv_sk
-  LEFT JOIN (SELECT DISTINCT bene_sk, bene_xref_sk FROM idr.bene_xref WHERE bene_kill_cred_cd = '1' AND left(idr_trans_obslt_ts, 10) = '9999-12-31') k
-    ON k.bene_sk = h.bene_xref_efctv_sk AND k.bene_xref_sk = h.bene_sk
-  WHERE h.version = 1
-), entitled AS (
-  SELECT p.person_sk, e.*
-  FROM (SELECT x.bene_sk, x.bene_mdcr_entlmt_type_cd AS part, x.bene_mdcr_enrlmt_rsn_cd, x.bene_mdcr_entlmt_stus_cd,
-               CAST(left(trim(x.bene_rng_bgn_dt), 10) AS DATE) AS bgn_dt, CAST(left(trim(x.bene_rng_end_dt), 10) AS DATE) AS end_dt
-        FROM idr.bene_mdcr_entlmt x
-        WHERE x.idr_ltst_trans_flg = 'Y' AND left(trim(x.idr_trans_obslt_ts), 10) = '9999-12-31') e
-  JOIN person p ON p.bene_sk = e.bene_sk
-  WHERE EXISTS (SELECT 1 FROM idr.bene_mdcr_stus s WHERE s.bene_sk = e.bene_sk AND s.idr_ltst_trans_flg = 'Y' AND left(trim(s.idr_trans_obslt_ts), 10) = '9999-12-31')
-), plan AS (
-  SELECT p.person_sk, x.bene_sk, x.cntrct_pbp_sk, x.bene_cntrct_num, x.bene_pbp_num, x.bene_cvrg_type_cd, x.bene_enrlmt_pgm_type_cd,
-         x.bene_enrlmt_emplr_sbsdy_sw, x.bene_enrlmt_bgn_dt, x.bene_enrlmt_end_dt,
-         row_number() OVER (PARTITION BY p.person_sk, x.bene_cntrct_num, x.bene_pbp_num, CASE WHEN x.bene_enrlmt_pgm_type_cd IN ('2', '3') THEN 1 ELSE 0 END
-                            ORDER BY x.bene_enrlmt_bgn_dt, x.cntrct_pbp_sk, x.bene_sk) AS version
-  FROM idr.bene_mapd_enrlmt x JOIN person p ON p.bene_sk = x.bene_sk
-  WHERE x.idr_ltst_trans_flg = 'Y' AND left(trim(x.idr_trans_obslt_ts), 10) = '9999-12-31'
-), provider AS (
-  SELECT x.prvdr_npi_num AS npi, x.prvdr_1st_name, x.prvdr_mdl_name, x.prvdr_last_name, x.prvdr_lgl_name, nullif(x.prvdr_txnmy_cmpst_cd, '~') AS taxonomy
-  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.prvdr_npi_num ORDER BY y.prvdr_hstry_obslt_dt DESC, y.prvdr_hstry_efctv_dt DESC, y.prvdr_sk) AS version
-        FROM idr.prvdr_hstry y) x
-  WHERE x.version = 1
-)
 SELECT c.geo_bene_sk, c.clm_dt_sgntr_sk, c.clm_type_cd, c.clm_num_sk,
        p.person_sk, ltrim(c.clm_uniq_id, '0') AS public_id,
        CASE WHEN c.clm_type_cd IN ('1', '2', '3', '4') THEN 'pharmacy'
@@ -72,13 +42,13 @@ SELECT c.geo_bene_sk, c.clm_dt_sgntr_sk, c.clm_type_cd, c.clm_num_sk,
        CASE WHEN pd.person_sk IS NOT NULL THEN c.clm_sbmtr_cntrct_num END AS part_d_contract,
        CASE WHEN pd.person_sk IS NOT NULL THEN c.clm_sbmtr_cntrct_pbp_num END AS part_d_plan
 FROM idr.clm c
-JOIN person p ON p.bene_sk = c.bene_sk
+JOIN person_key p ON p.bene_sk = c.bene_sk
 JOIN (SELECT geo_bene_sk, clm_dt_sgntr_sk, clm_type_cd, clm_num_sk,
              nullif(clm_bill_fac_type_cd, '~') || nullif(clm_bill_clsfctn_cd, '~') AS bill_class,
              coalesce(prvdr_blg_prvdr_npi_num, split_part(clm_srvc_prvdr_gnrc_id_num, '.', 1)) AS npi,
              length(clm_type_cd) > 1 AND clm_type_cd NOT IN ('71', '72', '81', '82') AND right(clm_type_cd, 3) NOT IN ('700', '800') AS institutional
       FROM idr.clm) b ON b.geo_bene_sk = c.geo_bene_sk AND b.clm_dt_sgntr_sk = c.clm_dt_sgntr_sk AND b.clm_type_cd = c.clm_type_cd AND b.clm_num_sk = c.clm_num_sk
-LEFT JOIN provider h ON h.npi = b.npi
+LEFT JOIN known_provider h ON h.npi = b.npi
 LEFT JOIN idr.clm_dt_sgntr d ON d.clm_dt_sgntr_sk = c.clm_dt_sgntr_sk
 LEFT JOIN idr.clm_dcmtn m ON m.geo_bene_sk = c.geo_bene_sk AND m.clm_dt_sgntr_sk = c.clm_dt_sgntr_sk AND m.clm_type_cd = c.clm_type_cd AND m.clm_num_sk = c.clm_num_sk
 LEFT JOIN idr.clm_instnl i ON i.geo_bene_sk = c.geo_bene_sk AND i.clm_dt_sgntr_sk = c.clm_dt_sgntr_sk AND i.clm_type_cd = c.clm_type_cd AND i.clm_num_sk = c.clm_num_sk
@@ -102,5 +72,5 @@ LEFT JOIN (SELECT coalesce(x.geo_bene_sk, y.geo_bene_sk) AS geo_bene_sk, coalesc
            WHERE coalesce(x.latest, 1) = 1) a ON a.geo_bene_sk = c.geo_bene_sk AND a.clm_dt_sgntr_sk = c.clm_dt_sgntr_sk AND a.clm_type_cd = c.clm_type_cd AND a.clm_num_sk = c.clm_num_sk
 LEFT JOIN (SELECT DISTINCT person_sk FROM entitled WHERE part = 'A') pa ON pa.person_sk = p.person_sk
 LEFT JOIN (SELECT DISTINCT person_sk FROM entitled WHERE part = 'B') pb ON pb.person_sk = p.person_sk
-LEFT JOIN (SELECT DISTINCT person_sk, bene_cntrct_num, bene_pbp_num FROM plan WHERE bene_enrlmt_pgm_type_cd IN ('2', '3')) pd
+LEFT JOIN (SELECT DISTINCT person_sk, bene_cntrct_num, bene_pbp_num FROM plan_version WHERE bene_enrlmt_pgm_type_cd IN ('2', '3')) pd
   ON pd.person_sk = p.person_sk AND pd.bene_cntrct_num = c.clm_sbmtr_cntrct_num AND pd.bene_pbp_num = c.clm_sbmtr_cntrct_pbp_num

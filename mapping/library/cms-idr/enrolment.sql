@@ -1,26 +1,9 @@
-WITH person AS (
-  SELECT h.bene_sk, CASE WHEN t.bene_sk IS NULL OR k.bene_xref_sk IS NOT NULL THEN h.bene_sk ELSE h.bene_xref_efctv_sk END AS person_sk
-  FROM (SELECT x.bene_sk, x.bene_xref_efctv_sk,
-               row_number() OVER (PARTITION BY x.bene_sk ORDER BY x.idr_ltst_trans_flg DESC, left(x.idr_trans_obslt_ts, 10) DESC, x.idr_trans_efctv_ts DESC, x.bene_xref_efctv_sk) AS version
-        FROM idr.bene_hstry x) h
-  LEFT JOIN (SELECT DISTINCT bene_sk FROM idr.bene_hstry) t ON t.bene_sk = h.bene_xref_efctv_sk
-  LEFT JOIN (SELECT DISTINCT bene_sk, bene_xref_sk FROM idr.bene_xref WHERE bene_kill_cred_cd = '1' AND left(idr_trans_obslt_ts, 10) = '9999-12-31') k
-    ON k.bene_sk = h.bene_xref_efctv_sk AND k.bene_xref_sk = h.bene_sk
-  WHERE h.version = 1
-), plan AS (
-  SELECT p.person_sk, x.bene_sk, x.cntrct_pbp_sk, x.bene_cntrct_num, x.bene_pbp_num, x.bene_cvrg_type_cd, x.bene_enrlmt_pgm_type_cd,
-         x.bene_enrlmt_emplr_sbsdy_sw, x.bene_enrlmt_bgn_dt, x.bene_enrlmt_end_dt,
-         row_number() OVER (PARTITION BY p.person_sk, x.bene_cntrct_num, x.bene_pbp_num, CASE WHEN x.bene_enrlmt_pgm_type_cd IN ('2', '3') THEN 1 ELSE 0 END
-                            ORDER BY x.bene_enrlmt_bgn_dt, x.cntrct_pbp_sk, x.bene_sk) AS version
-  FROM idr.bene_mapd_enrlmt x JOIN person p ON p.bene_sk = x.bene_sk
-  WHERE x.idr_ltst_trans_flg = 'Y' AND left(trim(x.idr_trans_obslt_ts), 10) = '9999-12-31'
-)
 SELECT k.part, e.person_sk, e.bene_cntrct_num, e.bene_pbp_num, e.bene_cvrg_type_cd, e.bene_enrlmt_emplr_sbsdy_sw,
        e.bene_enrlmt_bgn_dt, nullif(e.bene_enrlmt_end_dt, DATE '9999-12-31') AS bene_enrlmt_end_dt, b.bene_mbi_id,
        x.bene_pdp_enrlmt_mmbr_id_num, x.bene_pdp_enrlmt_grp_num, x.bene_pdp_enrlmt_prcsr_num, x.bene_pdp_enrlmt_bank_id_num,
        i.bene_lis_copmt_lvl_cd, i.bene_lis_ptd_prm_pct,
        CASE WHEN n.cntrct_num IS NOT NULL THEN e.bene_cntrct_num END AS plan_contract, CASE WHEN n.cntrct_num IS NOT NULL THEN e.bene_pbp_num END AS plan_number
-FROM plan e
+FROM plan_version e
 JOIN (SELECT 'C' AS part, '1' AS program UNION ALL SELECT 'C', '3' UNION ALL SELECT 'D', '2' UNION ALL SELECT 'D', '3') k ON k.program = e.bene_enrlmt_pgm_type_cd
 LEFT JOIN (SELECT y.*, row_number() OVER (PARTITION BY y.bene_sk, y.bene_cntrct_num, y.bene_pbp_num, y.bene_enrlmt_bgn_dt
                                           ORDER BY y.bene_enrlmt_pdp_rx_info_bgn_dt DESC, y.bene_pdp_enrlmt_mmbr_id_num) AS version

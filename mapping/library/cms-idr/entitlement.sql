@@ -1,21 +1,3 @@
-WITH person AS (
-  SELECT h.bene_sk, CASE WHEN t.bene_sk IS NULL OR k.bene_xref_sk IS NOT NULL THEN h.bene_sk ELSE h.bene_xref_efctv_sk END AS person_sk
-  FROM (SELECT x.bene_sk, x.bene_xref_efctv_sk,
-               row_number() OVER (PARTITION BY x.bene_sk ORDER BY x.idr_ltst_trans_flg DESC, left(x.idr_trans_obslt_ts, 10) DESC, x.idr_trans_efctv_ts DESC, x.bene_xref_efctv_sk) AS version
-        FROM idr.bene_hstry x) h
-  LEFT JOIN (SELECT DISTINCT bene_sk FROM idr.bene_hstry) t ON t.bene_sk = h.bene_xref_efctv_sk
-  LEFT JOIN (SELECT DISTINCT bene_sk, bene_xref_sk FROM idr.bene_xref WHERE bene_kill_cred_cd = '1' AND left(idr_trans_obslt_ts, 10) = '9999-12-31') k
-    ON k.bene_sk = h.bene_xref_efctv_sk AND k.bene_xref_sk = h.bene_sk
-  WHERE h.version = 1
-), entitled AS (
-  SELECT p.person_sk, e.*
-  FROM (SELECT x.bene_sk, x.bene_mdcr_entlmt_type_cd AS part, x.bene_mdcr_enrlmt_rsn_cd, x.bene_mdcr_entlmt_stus_cd,
-               CAST(left(trim(x.bene_rng_bgn_dt), 10) AS DATE) AS bgn_dt, CAST(left(trim(x.bene_rng_end_dt), 10) AS DATE) AS end_dt
-        FROM idr.bene_mdcr_entlmt x
-        WHERE x.idr_ltst_trans_flg = 'Y' AND left(trim(x.idr_trans_obslt_ts), 10) = '9999-12-31') e
-  JOIN person p ON p.bene_sk = e.bene_sk
-  WHERE EXISTS (SELECT 1 FROM idr.bene_mdcr_stus s WHERE s.bene_sk = e.bene_sk AND s.idr_ltst_trans_flg = 'Y' AND left(trim(s.idr_trans_obslt_ts), 10) = '9999-12-31')
-)
 SELECT e.person_sk, e.part, e.bgn_dt, e.end_dt, e.bene_mdcr_enrlmt_rsn_cd, e.bene_mdcr_entlmt_stus_cd,
        t.bene_buyin_cd, s.bene_mdcr_stus_cd, r.bene_mdcr_entlmt_rsn_cd, b.bene_mbi_id
 FROM (SELECT y.*, row_number() OVER (PARTITION BY y.person_sk, y.part ORDER BY y.bgn_dt, y.end_dt DESC, y.bene_sk) AS version FROM entitled y) e

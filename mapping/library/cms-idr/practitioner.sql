@@ -1,9 +1,3 @@
-WITH provider AS (
-  SELECT x.prvdr_npi_num AS npi, x.prvdr_1st_name, x.prvdr_mdl_name, x.prvdr_last_name, x.prvdr_lgl_name, nullif(x.prvdr_txnmy_cmpst_cd, '~') AS taxonomy
-  FROM (SELECT y.*, row_number() OVER (PARTITION BY y.prvdr_npi_num ORDER BY y.prvdr_hstry_obslt_dt DESC, y.prvdr_hstry_efctv_dt DESC, y.prvdr_sk) AS version
-        FROM idr.prvdr_hstry y) x
-  WHERE x.version = 1
-)
 SELECT u.npi, h.prvdr_1st_name, h.prvdr_mdl_name, h.prvdr_last_name, h.taxonomy
 FROM (SELECT DISTINCT r.npi
       FROM (SELECT v.npi FROM idr.clm c
@@ -11,7 +5,7 @@ FROM (SELECT DISTINCT r.npi
               (c.prvdr_rfrg_prvdr_npi_num), (c.prvdr_prscrbng_prvdr_npi_num), (c.prvdr_blg_prvdr_npi_num), (split_part(c.clm_srvc_prvdr_gnrc_id_num, '.', 1))) AS v(npi)
             UNION SELECT l.clm_rndrg_prvdr_npi_num FROM idr.clm_line l) r
       WHERE nullif(nullif(r.npi, '~'), '') IS NOT NULL) u
-LEFT JOIN provider h ON h.npi = u.npi
+LEFT JOIN known_provider h ON h.npi = u.npi
 WHERE CASE WHEN length(u.npi) = 10 AND translate(u.npi, '0123456789', '') = '' THEN
               mod(24
                      + CASE WHEN CAST(substr(u.npi, 1, 1) AS INTEGER) < 5 THEN 2 * CAST(substr(u.npi, 1, 1) AS INTEGER) ELSE 2 * CAST(substr(u.npi, 1, 1) AS INTEGER) - 9 END
