@@ -97,6 +97,17 @@ var librarySets = []librarySet{
 		views:     []string{"basis", "c4bb220"},
 		agreement: []agreementSet{{name: "bfd-rif", expected: "cms-rif/expected", atLeast: 0.95}},
 	},
+	{
+		name: "cpcds", mappings: "cpcds", warehouse: "cpcds", schema: "cpcds",
+		charge: "total[submitted].amount.value", paid: "total[benefit].amount.value",
+		member: "identifier.value",
+		views:  []string{"basis", "c4bb220"},
+		agreement: []agreementSet{{
+			name: "google-cpcds", expected: "cpcds/expected", atLeast: 0.95,
+			// Each of the publisher's claims lacks a code that the profiles of today demand.
+			args: []string{"--policy", "flag"},
+		}},
+	},
 	syntheaSet("synthea"), syntheaSet("synthea-au"),
 }
 

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-//go:embed cms-idr cms-idr-flat cms-rif synthea tuva
+//go:embed cms-idr cms-idr-flat cms-rif cpcds synthea tuva
 var sets embed.FS
 
 // Names lists the shipped sets, sorted.

@@ -70,7 +70,7 @@ func TestCompare(t *testing.T) {
 		},
 		{
 			"another version of the guides", "draft: C4BB 0.1\n",
-			`"coding":[{"system":"s","code":"1"}],"meta":{"profile":["old"]}`,
+			`"coding":[{"system":"s","version":"v1","code":"1"}],"meta":{"profile":["old"]}`,
 			`"coding":[{"system":"new","code":"1"}],"meta":{"profile":["new"]}`,
 			Tally{Agreed: 2},
 		},
@@ -85,6 +85,10 @@ func TestCompare(t *testing.T) {
 			`"item":[{"sequence":1,"v":1},{"sequence":2,"v":2}]`,
 			`"item":[{"sequence":2,"v":1},{"sequence":1,"v":2}]`,
 			Tally{Agreed: 3, Differs: 2},
+		},
+		{
+			"amounts without binary tails", "values: [{at: Patient.v, as: cents, reason: tails}]\n",
+			`"v":[280.78999999999996,6.6400000000000006,1]`, `"v":[280.79,6.64,1.01]`, Tally{Agreed: 3, Differs: 1},
 		},
 		{
 			"keys are read", "keys: [{at: Patient.dx, by: [icd]}]\nvalues: [{at: Patient.dx.icd, as: undotted, reason: dots}]\n",
@@ -112,6 +116,10 @@ func TestCompare(t *testing.T) {
 		{
 			"moved only where ours does not write it", "move: [{from: Patient.b, to: Patient.race, reason: x}]\n",
 			`"b":"white"`, `"b":"white"`, Tally{Agreed: 2},
+		},
+		{
+			"said twice, and ignored in part", "keys: [{at: Patient.a, by: [k]}]\ndoubles: [{at: Patient.a, reason: line and claim}]\nignore: [{at: '**.n', reason: numbers}]\n",
+			`"a":[{"k":"1","n":1},{"k":"1","n":2},{"k":"2","n":3}],"b":["1","2","3","4","5","6","7"]`, `"a":[{"k":"1"},{"k":"2"}],"b":["1","2","3","4","5","6","7"]`, Tally{Agreed: 10},
 		},
 		{
 			"said twice", "keys: [{at: Patient.a, by: [k]}]\ndoubles: [{at: Patient.a, reason: line and claim}]\n",

@@ -277,7 +277,7 @@ func (c *comparison) leaves(r Resource, expected bool) []leaf {
 	delete(tree, "fullUrl")
 	w.leftover(tree)
 	c.link(tree, typeOf(r))
-	f := &flattener{keys: c.keys, draft: c.rules.Draft != "", doubles: map[string]bool{}, doubled: map[string]int{}}
+	f := &flattener{keys: c.keys, draft: c.rules.Draft != "", doubles: map[string]bool{}, doubled: map[string][]leaf{}}
 	if expected {
 		for _, d := range c.rules.Doubles {
 			f.doubles[d.At] = true
@@ -285,8 +285,10 @@ func (c *comparison) leaves(r Resource, expected bool) []leaf {
 	}
 	f.flatten(tree, []segment{{name: typeOf(r)}})
 	for _, d := range c.rules.Doubles {
-		c.report.skipped[d] += f.doubled[d.At]
-		c.report.Excluded += f.doubled[d.At]
+		// What is not compared at all is not excluded for being said twice.
+		n := len(c.keep(f.doubled[d.At], false))
+		c.report.skipped[d] += n
+		c.report.Excluded += n
 	}
 	return f.out
 }
@@ -392,11 +394,15 @@ next:
 	return out
 }
 
-// versioned says whether a leaf names a code system, a URL or a profile, which
+// versioned says whether a leaf names a code system or its version, a URL or a profile, which
 // change between versions of the guides.
 func versioned(at []segment) bool {
 	last := at[len(at)-1].name
-	return last == "system" || last == "url" || last == "profile" && len(at) > 1 && at[len(at)-2].name == "meta"
+	above := ""
+	if len(at) > 1 {
+		above = at[len(at)-2].name
+	}
+	return last == "system" || last == "url" || last == "version" && above == "coding" || last == "profile" && above == "meta"
 }
 
 // read is the text of a leaf by the rules' readings.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -110,7 +111,7 @@ type Move struct {
 
 // Reading says how the texts at a path are read before they are compared:
 // date (the day of an instant), undotted (codes without dots and dashes),
-// digits (without leading zeros), folded (case and blanks).
+// digits (without leading zeros), cents (amounts rounded to them), folded (case and blanks).
 type Reading struct {
 	At     string `yaml:"at"`
 	As     string `yaml:"as"`
@@ -128,7 +129,19 @@ var readings = map[string]func(string) string{
 	"date":     func(s string) string { return s[:min(len(s), len("2006-01-02"))] },
 	"undotted": func(s string) string { return strings.NewReplacer(".", "", "-", "").Replace(s) },
 	"digits":   func(s string) string { return strings.TrimLeft(s, "0") },
+	"cents":    cents,
 	"folded":   func(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) },
+}
+
+// cents rounds an amount to two places, half away from zero: what is left of it
+// when a binary tail is cut off.
+func cents(s string) string {
+	r, ok := new(big.Rat).SetString(s)
+	if !ok {
+		return s
+	}
+	rounded, _ := new(big.Rat).SetString(r.FloatString(2))
+	return rounded.RatString()
 }
 
 // ReadRules reads a rules file: YAML with known keys only. Every rule that
@@ -186,7 +199,7 @@ func (r *Rules) check() error {
 	for _, v := range r.Values {
 		reason("values", v.At, v.Reason)
 		if readings[v.As] == nil {
-			complain("values as %q: date, undotted, digits or folded is needed", v.As)
+			complain("values as %q: date, undotted, digits, cents or folded is needed", v.As)
 		}
 	}
 	for _, k := range r.Keys {

@@ -177,7 +177,7 @@ type flattener struct {
 	// doubles are the lists, by bare path, whose repeated keys are set apart.
 	doubles map[string]bool
 	out     []leaf
-	doubled map[string]int // leaves set apart, by list
+	doubled map[string][]leaf // leaves set apart, by list
 }
 
 // flatten lists the leaves of a resource in the order of names.
@@ -204,7 +204,7 @@ func (f *flattener) flatten(v any, at []segment) {
 			}
 			f.flatten(e, here)
 			if list := bare(here); f.doubles[list] && seen[*last] {
-				f.doubled[list] += len(f.out) - before
+				f.doubled[list] = append(f.doubled[list], f.out[before:]...)
 				f.out = f.out[:before]
 			}
 			seen[*last] = true

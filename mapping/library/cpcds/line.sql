@@ -1,0 +1,27 @@
+-- One row a claim line.
+SELECT l.claim_unique_identifier, l.patient_account_number, CAST(l.line_number AS INTEGER) AS line_no,
+       CASE WHEN l.claim_billing_provider_network_status = 'in' THEN 'innetwork'
+            WHEN l.claim_billing_provider_network_status = 'out' THEN 'outofnetwork' ELSE 'other' END AS payment_network,
+       CASE upper(l.procedure_code_type) WHEN 'CPT' THEN 'cpt' WHEN 'HCPCS' THEN 'hcpcs' WHEN 'CDT' THEN 'cdt' END AS line_code_system,
+       l.place_of_service_code, l.revenue_center_code, l.allowed_number_of_units, l.number_of_units, l.national_drug_code, l.compound_code,
+       l.quantity_dispensed, l.quantity_qualifier_code, l.line_benefit_payment_status, l.line_payment_denial_code, l.diagnosis_code,
+       l.diagnosis_description, l.present_on_admission, l.diagnosis_code_type, l.diagnosis_type, l.is_e_code, l.procedure_code,
+       l.procedure_description, l.procedure_code_type, l.procedure_type, l.modifier_code1, l.modifier_code2, l.modifier_code3, l.modifier_code4,
+       CAST(nullif(substr(CAST(l.claim_service_start_date AS VARCHAR), 1, 10), '1969-12-31') AS DATE) AS claim_service_start_date,
+       CAST(nullif(substr(CAST(l.claim_service_end_date AS VARCHAR), 1, 10), '1969-12-31') AS DATE) AS claim_service_end_date,
+       CAST(nullif(substr(CAST(l.procedure_date AS VARCHAR), 1, 10), '1969-12-31') AS DATE) AS procedure_date,
+       round(CAST(l.line_disallowed_amount AS DECIMAL(28,15)), 2) AS line_disallowed_amount,
+       round(CAST(l.line_member_reimbursement AS DECIMAL(28,15)), 2) AS line_member_reimbursement,
+       round(CAST(l.line_amount_paid_by_patient AS DECIMAL(28,15)), 2) AS line_amount_paid_by_patient,
+       round(CAST(l.drug_cost AS DECIMAL(28,15)), 2) AS drug_cost,
+       round(CAST(l.line_payment_amount AS DECIMAL(28,15)), 2) AS line_payment_amount,
+       round(CAST(l.line_amount_paid_to_provider AS DECIMAL(28,15)), 2) AS line_amount_paid_to_provider,
+       round(CAST(l.line_patient_deductible AS DECIMAL(28,15)), 2) AS line_patient_deductible,
+       round(CAST(l.line_primary_payer_paid_amount AS DECIMAL(28,15)), 2) AS line_primary_payer_paid_amount,
+       round(CAST(l.line_coinsurance_amount AS DECIMAL(28,15)), 2) AS line_coinsurance_amount,
+       round(CAST(l.line_submitted_amount AS DECIMAL(28,15)), 2) AS line_submitted_amount,
+       round(CAST(l.line_allowed_amount AS DECIMAL(28,15)), 2) AS line_allowed_amount,
+       round(CAST(l.line_member_liability AS DECIMAL(28,15)), 2) AS line_member_liability,
+       round(CAST(l.line_copay_amount AS DECIMAL(28,15)), 2) AS line_copay_amount,
+       round(CAST(l.line_discount_amount AS DECIMAL(28,15)), 2) AS line_discount_amount
+FROM cpcds.claims l
