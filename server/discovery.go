@@ -172,6 +172,7 @@ func (s *Server) capability() object {
 	for name, o := range operations {
 		resources = append(resources, object{"type": name, "operation": o})
 	}
+	resources = s.withMade(rest, resources)
 	slices.SortFunc(resources, func(a, b object) int { return strings.Compare(a["type"].(string), b["type"].(string)) })
 	if len(resources) > 0 {
 		rest["resource"] = resources

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -334,3 +335,30 @@ func (s *Server) cancelGroup(w http.ResponseWriter, r *http.Request) {
 // groupWait is how long a kick-off is asked to wait for a group whose members
 // are still computed.
 const groupWait = 5 * time.Second
+
+// withMade adds to a capability statement what clients make and what is
+// published (BE-265, BE-283).
+func (s *Server) withMade(rest object, resources []object) []object {
+	if s.options.Publications != nil {
+		operations, _ := rest["operation"].([]object)
+		rest["operation"] = append(operations, object{"name": "bulk-publish", "definition": bulkOperations + "bulk-publish|4.0.0",
+			"documentation": "What belongs to nobody, as a static manifest."})
+	}
+	if s.options.Groups == nil {
+		return resources
+	}
+	i := slices.IndexFunc(resources, func(o object) bool { return o["type"] == groupType })
+	if i < 0 {
+		i = len(resources)
+		resources = append(resources, object{"type": groupType, "searchParam": searchParams(groupType)})
+	}
+	group := resources[i]
+	group["interaction"] = []object{{"code": "read"}, {"code": "search-type"}, {"code": "create"}, {"code": "update"}, {"code": "delete"}}
+	group["updateCreate"], group["versioning"] = false, "versioned"
+	profiles, _ := group["supportedProfile"].([]string)
+	group["supportedProfile"] = append(slices.Clone(profiles), export.CohortProfile)
+	if group["operation"] == nil {
+		group["operation"] = []object{s.operation("group-export", export.LevelGroup)}
+	}
+	return resources
+}

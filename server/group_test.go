@@ -1,11 +1,17 @@
 package server
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"remit/profiles/search"
 	"remit/server/export"
+	"remit/sql/control"
 )
 
 // FuzzGroup: any bytes as the body of a Group are answered by a success or a
@@ -94,5 +100,140 @@ func TestBE263_GroupForm(t *testing.T) {
 		case test.at != "" && (len(issues) != 1 || issues[0].Expression != test.at):
 			t.Errorf("%s: %+v, want one at %s", test.name, issues, test.at)
 		}
+	}
+}
+
+// doubleGroups keeps one group, g9 of the client alpha.
+type doubleGroups struct{}
+
+func (doubleGroups) group() *control.Group {
+	return &control.Group{ID: "g9", ClientID: "alpha", Ticket: "t9", State: control.GroupReady, Version: 1}
+}
+
+func (d doubleGroups) Create(context.Context, export.Bounds, *export.GroupForm, bool) (*control.Group, error) {
+	return d.group(), nil
+}
+
+func (d doubleGroups) Replace(_ context.Context, b export.Bounds, id string, _ int64, _ *export.GroupForm, _ bool) (*control.Group, error) {
+	if b.ClientID != "alpha" || id != "g9" {
+		return nil, export.ErrNotFound
+	}
+	return d.group(), nil
+}
+
+func (d doubleGroups) Delete(_ context.Context, clientID, id string) error {
+	if clientID != "alpha" || id != "g9" {
+		return export.ErrNotFound
+	}
+	return nil
+}
+
+func (d doubleGroups) Read(_ context.Context, clientID, id string) (*export.Resource, error) {
+	if err := d.Delete(context.Background(), clientID, id); err != nil {
+		return nil, err
+	}
+	return d.Resource(context.Background(), d.group())
+}
+
+func (d doubleGroups) List(_ context.Context, clientID string, _ *search.Filter) ([]export.Resource, error) {
+	res, err := d.Read(context.Background(), clientID, "g9")
+	if err != nil {
+		return nil, nil // of another client
+	}
+	return []export.Resource{*res}, nil
+}
+
+func (d doubleGroups) Ticket(_ context.Context, clientID, ticket string) (*control.Group, error) {
+	if clientID != "alpha" || ticket != "t9" {
+		return nil, export.ErrNotFound
+	}
+	return d.group(), nil
+}
+
+func (doubleGroups) Resource(_ context.Context, x *control.Group) (*export.Resource, error) {
+	return &export.Resource{Type: "Group", ID: x.ID, Version: x.Version, JSON: []byte(`{"resourceType":"Group","id":"g9"}`)}, nil
+}
+
+// doublePublications publishes one file of Organization.
+type doublePublications struct{}
+
+func (doublePublications) Manifest(_ context.Context, id, base string, token bool) (*export.PublishedManifest, error) {
+	if id != "" && id != "p1" {
+		return nil, export.ErrNotFound
+	}
+	return &export.PublishedManifest{RequiresAccessToken: token, Types: []string{"Organization"},
+		Output: []export.PublishedFile{{Type: "Organization", URL: base + "/p1/Organization.1.ndjson"}}}, nil
+}
+
+func (doublePublications) OpenFile(_ context.Context, id, name string) (*File, error) {
+	if id != "p1" || name != "Organization.1.ndjson" {
+		return nil, export.ErrNotFound
+	}
+	open := func(context.Context) (io.ReadSeekCloser, error) {
+		return readSeekCloser{bytes.NewReader([]byte("{}\n"))}, nil
+	}
+	return &File{Bytes: 3, SHA256: "00", Identity: open}, nil
+}
+
+// TestEveryEndpoint asks each protected endpoint without a token, with an
+// expired one, with a scope too small, as its own client and as another
+// (BE-012, BE-013, BE-014, BE-016, BE-020).
+func TestEveryEndpoint(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) {
+		withReads(t)(o)
+		o.Groups, o.Publications = doubleGroups{}, doublePublications{}
+	})
+	h.register("maker", "system/*.cruds", nil)
+	h.register("tiny", "system/Practitioner.rs", nil)
+	const all = "system/*.rs system/Group.cud"
+	status := strings.TrimPrefix(h.kickoff(h.token("alpha", "system/*.rs"), "/$export?_type=Organization"), h.base)
+	h.do(http.MethodGet, status, h.token("alpha", "system/*.rs"), "")
+	file := strings.Replace(status, "$export-status", "$export-file", 1) + "/Organization.1.ndjson"
+	const body = `{"resourceType":"Group","id":"g9","type":"person","actual":true,"member":[{"entity":{"reference":"Patient/1"}}]}`
+	for _, e := range []struct {
+		method, path, body string
+		other              int // status for another that has the scopes, too
+	}{
+		{http.MethodGet, "/$export?_type=Organization", "", 202},
+		{http.MethodPost, "/$export", "", 202},
+		{http.MethodGet, "/Patient/$export?_type=Patient", "", 202},
+		{http.MethodGet, "/Group/g1/$export?_type=Patient", "", 202},
+		{http.MethodGet, status, "", 404},
+		{http.MethodGet, file, "", 404},
+		{http.MethodHead, file, "", 404},
+		{http.MethodGet, "/Patient", "", 200},
+		{http.MethodGet, "/Patient/p0", "", 200},
+		{http.MethodGet, "/Group/g9", "", 404},
+		{http.MethodGet, "/Group", "", 200},
+		{http.MethodPost, "/Group", body, 201},
+		{http.MethodPut, "/Group/g9", body, 404},
+		{http.MethodDelete, "/Group/g9", "", 404},
+		{http.MethodGet, "/$group-status/t9", "", 404},
+		{http.MethodDelete, "/$group-status/t9", "", 404},
+		{http.MethodGet, "/$bulk-publish", "", 200},
+		{http.MethodGet, "/$bulk-publish/p1", "", 200},
+		{http.MethodGet, "/$bulk-publish/p1/Organization.1.ndjson", "", 200},
+		{http.MethodDelete, status, "", 404},
+	} {
+		t.Run(e.method+" "+e.path[:min(len(e.path), 30)], func(t *testing.T) {
+			check := func(what string, a answer, want int) {
+				t.Helper()
+				if a.status != want {
+					t.Errorf("%s: %d, want %d: %s", what, a.status, want, a.body)
+				}
+			}
+			check("without a token", h.do(e.method, e.path, "", e.body), 401)
+			check("with a guess", h.do(e.method, e.path, "guess", e.body), 401)
+			old := h.token("maker", all)
+			check("with a small scope", h.do(e.method, e.path, h.token("tiny", "system/Practitioner.rs"), e.body), map[bool]int{true: 404, false: 403}[e.path == status || e.path == file])
+			check("as another client", h.do(e.method, e.path, old, e.body), e.other)
+			h.clock.Pass(time.Hour)
+			check("with an expired token", h.do(e.method, e.path, old, e.body), 401)
+		})
+	}
+	for _, e := range []struct{ method, path string }{{http.MethodPost, "/Group"}, {http.MethodPut, "/Group/g9"}, {http.MethodDelete, "/Group/g9"}} {
+		// Reading alone makes no group.
+		h.wantOutcome(h.do(e.method, e.path, h.token("alpha", "system/*.rs"), body), http.StatusForbidden, "forbidden")
 	}
 }

@@ -78,7 +78,7 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request) {
 
 // page finds the page of the path, for a client that may have all of it.
 func (s *Server) page(r *http.Request, access *auth.Access) (*export.PublishedManifest, *problem) {
-	m, err := s.options.Publications.Manifest(r.Context(), chi.URLParam(r, "export"), s.base+publishPath, s.options.Authority != nil)
+	m, err := s.options.Publications.Manifest(r.Context(), chi.URLParam(r, "export"), s.base+publishPath, s.authenticator() != nil)
 	switch {
 	case errors.Is(err, export.ErrNotFound):
 		return nil, fail("not-found", "nothing is published here, or not any more")

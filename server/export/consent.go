@@ -42,6 +42,9 @@ func (c *Consent) of(members []string) []string {
 
 // consent reads the choices that count for the export's client now.
 func (e *Engine) consent(ctx context.Context, clientID string) (*Consent, error) {
+	if clientID == publisher {
+		return nil, nil // what is published belongs to nobody
+	}
 	if e.Consent == nil || clientID == "" {
 		return nil, nil
 	}

@@ -92,3 +92,27 @@ func TestBE260_MadeGroups(t *testing.T) {
 		t.Errorf("a group that failed gives %v", err)
 	}
 }
+
+// BE-079: who left the group is simply not there; nothing of theirs is told as
+// deleted.
+func TestBE079_LeaversAreNotDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	e := b.engine()
+	since := b.clock.now().Add(-time.Hour)
+	group := made(t, b, "a", map[string]time.Time{"p1": since.Add(-time.Hour), "p3": since.Add(-time.Hour)})
+	x, err := b.control.Group(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.Ticket = newID()
+	if err := b.control.ReplaceGroup(t.Context(), x, []control.GroupMember{{Member: "Patient/p1", Entry: "{}", Added: b.clock.now()}}); err != nil {
+		t.Fatal(err)
+	}
+	id := export(t, e, Request{ClientID: "a", Level: LevelGroup, Group: group, Since: since})
+	same(t, "patients", []string{"p1"}, ids(t, e, id, "Patient"))
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil || len(m.Deleted) > 0 {
+		t.Errorf("deleted %v, %v", m.Deleted, err)
+	}
+}
