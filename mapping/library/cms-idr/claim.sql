@@ -1,5 +1,5 @@
 SELECT c.geo_bene_sk, c.clm_dt_sgntr_sk, c.clm_type_cd, c.clm_num_sk,
-       p.person_sk, ltrim(c.clm_uniq_id, '0') AS public_id,
+       p.person_sk, ltrim(c.clm_uniq_id, '0') AS public_id, CAST(c.clm_idr_ld_dt AS TIMESTAMP) AS loaded_ts,
        CASE WHEN c.clm_type_cd IN ('1', '2', '3', '4') THEN 'pharmacy'
             WHEN c.clm_type_cd IN ('71', '72', '81', '82') OR right(c.clm_type_cd, 3) IN ('700', '800') THEN 'professional'
             WHEN c.clm_type_cd = '40' THEN 'outpatient'
