@@ -53,6 +53,7 @@ func BenchmarkExport(b *testing.B) {
 			Warehouse: address, Mappings: "tuva", LogLevel: "error", Policy: "withhold",
 			Control: "sqlite:" + filepath.Join(dir, "control.db"), Store: "file:" + filepath.Join(dir, "files"),
 		}
+		c.defaults()
 		n, err := openNode(b.Context(), a, &c, c.logger(io.Discard))
 		if err != nil {
 			b.Fatal(err)
