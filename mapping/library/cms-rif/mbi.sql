@@ -1,5 +1,5 @@
--- The Medicare Beneficiary Identifiers of a member: the current one, and those
--- that the history files hold.
+-- The Medicare Beneficiary Identifiers of a member: the current one, and those that
+-- the history files and older rows hold.
 SELECT h.bene_id, h.mbi, max(h.standing) AS standing, max(h.since) AS since
 FROM (SELECT b.bene_id, trim(b.mbi_num) AS mbi, 'current' AS standing, b.efctv_bgn_dt AS since
       FROM (SELECT x.*, row_number() OVER (PARTITION BY x.bene_id ORDER BY x.rfrnc_yr DESC, x.delivery DESC) AS version_rank
@@ -8,7 +8,9 @@ FROM (SELECT b.bene_id, trim(b.mbi_num) AS mbi, 'current' AS standing, b.efctv_b
       WHERE b.version_rank = 1
       UNION ALL
       SELECT y.bene_id, trim(y.mbi_num), 'historic', NULL
-      FROM rif.beneficiary_history y
+      FROM (SELECT k.bene_id, k.mbi_num, k.dml_ind FROM rif.beneficiary_history k
+            UNION ALL
+            SELECT k.bene_id, k.mbi_num, k.dml_ind FROM rif.beneficiary k) y
       JOIN (SELECT z.bene_id, z.mbi_num,
                    row_number() OVER (PARTITION BY z.bene_id ORDER BY z.rfrnc_yr DESC, z.delivery DESC) AS version_rank
             FROM rif.beneficiary z
