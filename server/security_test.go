@@ -233,7 +233,7 @@ func TestRequestLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server.http.ReadHeaderTimeout = 50 * time.Millisecond // what a slow client meets, sooner
+	h.server.http.ReadHeaderTimeout = 3 * time.Second // what a slow client meets, sooner
 	served := make(chan error, 1)
 	go func() { served <- h.server.Serve(l) }()
 	t.Cleanup(func() {
