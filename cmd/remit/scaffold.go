@@ -252,7 +252,65 @@ func scaffoldMapping(set *profiles.Set, p *profiles.Profile) string {
 	for _, e := range p.Root().Children() {
 		s.element(e, t, 1, true, p.Type)
 	}
+	s.basis(p)
 	return s.b.String()
+}
+
+// basis proposes the non-financial view of a profile that has a Basis beside
+// it: what is to be dropped are the elements about money that the skeleton
+// shows. The proposal is a comment, since a view drops only what is written.
+func (s *skeleton) basis(p *profiles.Profile) {
+	b, err := s.set.Profile(p.Name + "-Basis|" + p.Version)
+	if p.Name == "" || err != nil {
+		return
+	}
+	var drops []string
+	for _, d := range moneyIn(p.Root(), b.Root(), "", 1) {
+		if strings.Contains(d, "[") {
+			d = `"` + d + `"`
+		}
+		drops = append(drops, d)
+	}
+	fmt.Fprintf(&s.b, "# The same resource without money, for those who may not see it: drop what of this is written above.\n"+
+		"# views:\n#   basis:\n#     profile: %s|%s\n#     drop: [%s]\n", b.Name, b.Version, strings.Join(drops, ", "))
+}
+
+// moneyIn lists the paths of required and must-support elements that are about
+// money: amounts, what is paid and owed, and slices that need an amount and
+// that the Basis profile does without.
+func moneyIn(e, basis *profiles.Element, above string, depth int) []string {
+	var out []string
+	for _, c := range e.Children() {
+		if c.Max == 0 || c.Min == 0 && !c.MustSupport && len(c.Slices()) == 0 || c.Choice() {
+			continue
+		}
+		path := above + c.Base
+		var plain *profiles.Element
+		if basis != nil {
+			plain = basis.Child(c.Base)
+		}
+		switch {
+		case depth == 1 && slices.Contains([]string{"payment", "total", "benefitBalance", "costToBeneficiary"}, c.Base), isMoney(c):
+			out = append(out, path)
+			continue
+		}
+		for _, sl := range c.Slices() {
+			if sl.Max == 0 || sl.Min == 0 && !sl.MustSupport || plain != nil && plain.SliceNamed(sl.Slice) != nil {
+				continue
+			}
+			if slices.ContainsFunc(sl.Children(), func(x *profiles.Element) bool { return isMoney(x) && x.Min > 0 }) {
+				out = append(out, path+"["+sl.Slice+"]")
+			}
+		}
+		if depth < 3 && len(c.Types) == 1 && c.Types[0].Code == "BackboneElement" {
+			out = append(out, moneyIn(c, plain, path+".", depth+1)...)
+		}
+	}
+	return out
+}
+
+func isMoney(e *profiles.Element) bool {
+	return slices.ContainsFunc(e.Types, func(t profiles.TypeRef) bool { return t.Code == "Money" })
 }
 
 // maxSkeleton bounds how deep a skeleton goes.

@@ -81,6 +81,7 @@ The verbs beside it: ` + "`remit check`" + ` says what is wrong, ` + "`remit tes
 			fmt.Fprintf(&b, "\nAny other key is %s.\n", block.Other)
 		}
 	}
+	fmt.Fprintf(&b, "\n## Mapping tests\n\n%s", mappingTests)
 	b.WriteString("\n## Rules\n\n")
 	for _, r := range Rules() {
 		fmt.Fprintf(&b, "%d. %s\n", r.Number, r.Text)
