@@ -517,11 +517,17 @@ func quoteTable(name string) (string, error) {
 // Describe prepares the expressions of q. See source.Source.
 func (w *Warehouse) Describe(ctx context.Context, q *source.Query) ([]source.Described, error) {
 	var out []source.Described
-	err := w.with(ctx, func(data *imported, c *conn) error {
+	err := w.with(ctx, func(data *imported, c *conn) (err error) {
 		full, err := source.Complete(ctx, q, data.columnsOf(c))
 		if err != nil {
 			return err
 		}
+		// Types are known once a query is bound: its optimisation would be most of
+		// the cost, and is thrown away.
+		if err := c.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "PRAGMA enable_optimizer")) }()
 		out, err = source.DescribeAll(ctx, &dialect, full, data.volatile, func(ctx context.Context, st *source.Statement) ([]source.Type, error) {
 			s, err := c.prepare(ctx, st.SQL)
 			if err != nil {
