@@ -130,7 +130,15 @@ func DescribeAll(ctx context.Context, d *Dialect, q *Query, volatile map[string]
 		}
 	}
 	if fine && len(all) > 0 {
-		types, err := describeTogether(ctx, d, q, prepare)
+		// Binding a source's own SQL is most of the cost: once, where all is well.
+		var types []Type
+		st, err := d.TypesOfScalars(q)
+		if err == nil {
+			types, err = prepare(ctx, st)
+		}
+		if err == nil && len(types) != len(all) {
+			return nil, fmt.Errorf("describe: %d types for %d expressions", len(types), len(all))
+		}
 		if err == nil {
 			for i := range all {
 				all[i] = judge(types[i], i, n)

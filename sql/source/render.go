@@ -108,6 +108,19 @@ func (d *Dialect) Columns(rel *Relation) (*Statement, error) {
 // then where, as columns of a SELECT.
 func (d *Dialect) Types(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
+	r.typed(q)
+	return r.done()
+}
+
+// TypesOfScalars is Types and Scalars in one query: where it prepares, both do.
+func (d *Dialect) TypesOfScalars(q *Query) (*Statement, error) {
+	r := newRenderer(d, q, time.Time{})
+	r.typed(q)
+	r.scalar(q)
+	return r.done()
+}
+
+func (r *renderer) typed(q *Query) {
 	r.text("SELECT")
 	r.columns(q.Columns, PartColumn, 0)
 	if len(q.Columns) > 0 && len(q.Where) > 0 {
@@ -116,7 +129,6 @@ func (d *Dialect) Types(q *Query) (*Statement, error) {
 	r.columns(q.Where, PartWhere, len(q.Columns))
 	r.text("\nFROM ")
 	r.source(q)
-	return r.done()
 }
 
 // Scalars writes the second query that Describe prepares: all expressions of q
@@ -125,6 +137,11 @@ func (d *Dialect) Scalars(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
 	r.text("SELECT 1 FROM ")
 	r.source(q)
+	r.scalar(q)
+	return r.done()
+}
+
+func (r *renderer) scalar(q *Query) {
 	next := "\nWHERE "
 	for i, e := range q.Columns {
 		r.text(next)
@@ -138,7 +155,6 @@ func (d *Dialect) Scalars(q *Query) (*Statement, error) {
 		r.text(" IS NULL")
 		next = "\nAND "
 	}
-	return r.done()
 }
 
 // FindColumn finds a column by its name, exactly or else without regard to
