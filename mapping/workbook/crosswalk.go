@@ -302,7 +302,7 @@ func (b *builder) shown(el, c *profiles.Element, at *content) bool {
 		}
 	}
 	switch {
-	case c.MustSupport || c.Min > 0 || fixedText(c) != "":
+	case c.MustSupport || c.Min > 0 || fixedText(c) != "" || partOf(el, c):
 		return true
 	case root:
 		return true
@@ -342,7 +342,7 @@ func (b *builder) absent(el *profiles.Element, at *content, here place, orphan, 
 	r.Group = isBackbone(el)
 	b.rows = append(b.rows, r)
 	if isPrimitive(el) || here.level > 4 || hasType(el, "Reference") || alternative || at.sliced ||
-		!(el.MustSupport || el.Min > 0) || here.level == 1 && el.Base == "meta" {
+		!(el.MustSupport || el.Min > 0 || at.owner != nil && composed(el)) || here.level == 1 && el.Base == "meta" {
 		return
 	}
 	first := len(b.rows)

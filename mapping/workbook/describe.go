@@ -2,6 +2,7 @@ package workbook
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,6 +121,23 @@ func takesScalar(e *profiles.Element) bool {
 		return true
 	}
 	return false
+}
+
+// parts are the elements of the types that are made of a few values, which an
+// analyst fills in one by one: an Identifier's system and value.
+var parts = map[string][]string{
+	"Identifier": {"system", "value"}, "Period": {"start", "end"}, "HumanName": {"family", "given", "text"},
+	"Address": {"line", "city", "state", "postalCode", "country"}, "ContactPoint": {"system", "value", "use"},
+}
+
+// composed says that an element is of such a type.
+func composed(e *profiles.Element) bool {
+	return e != nil && len(e.Types) == 1 && parts[e.Types[0].Code] != nil
+}
+
+// partOf says that child is one of these values of e.
+func partOf(e, child *profiles.Element) bool {
+	return composed(e) && slices.Contains(parts[e.Types[0].Code], child.Base)
 }
 
 // isPrimitive says that an element holds a single value.

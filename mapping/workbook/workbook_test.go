@@ -268,6 +268,21 @@ func TestImport(t *testing.T) {
 			text: []string{"patient.yaml:13:30: telecom#2.value: =mail -> =email_1"},
 		},
 		{
+			name: "an identifier, by its system and its value", file: "patient.yaml",
+			fills: []fill{
+				{"patient", "identifier[uniquememberid].system", "Literal", "https://payer.example/unique"},
+				{"patient", "identifier[uniquememberid].value", "Column", "um"},
+			},
+			diff: []string{
+				`+  identifier[uniquememberid].system: https://payer.example/unique`,
+				`+  identifier[uniquememberid].value: =um`,
+			},
+			text: []string{
+				"patient.yaml:22:1: identifier[uniquememberid].system: added https://payer.example/unique",
+				"patient.yaml:22:1: identifier[uniquememberid].value: added =um",
+			},
+		},
+		{
 			name: "a block scalar", file: "patient.yaml",
 			fills: []fill{{"patient", "birthDate", "SQL", "CAST(\n  dob AS DATE)"}},
 			diff:  []string{`-  birthDate: |`, `-    =CAST(`, `-      born AS DATE)`, `+  birthDate: |-`, `+    =CAST(`, `+      dob AS DATE)`},
