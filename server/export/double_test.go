@@ -260,6 +260,7 @@ type warehouse struct {
 	mu     sync.Mutex
 	open   int
 	opened int
+	most   int // open at once
 	fail   error
 }
 
@@ -273,6 +274,7 @@ func (w *warehouse) Snapshot(context.Context) (source.Snapshot, error) {
 	}
 	w.open++
 	w.opened++
+	w.most = max(w.most, w.open)
 	return &snapshot{asOf: firstAsOf.Add(time.Duration(w.opened-1) * time.Minute), w: w}, nil
 }
 
@@ -302,7 +304,7 @@ func (c *clock) forward(d time.Duration) {
 
 // bench is all that an engine stands on.
 type bench struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	double  *double
 	wh      *warehouse
@@ -333,7 +335,7 @@ func (l *logs) String() string {
 	return l.b.String()
 }
 
-func newBench(t *testing.T, d *double) *bench {
+func newBench(t testing.TB, d *double) *bench {
 	t.Helper()
 	b := &bench{t: t, dir: t.TempDir(), double: d, wh: &warehouse{}, clock: &clock{}, logs: &logs{}}
 	var err error

@@ -92,7 +92,7 @@ type Options struct {
 	// default none.
 	Drain time.Duration
 	// MaxActive is how many exports this node runs at once; further ones wait
-	// their turn, oldest first, without a snapshot; default 8 (BE-018).
+	// without a snapshot, and their clients take turns; default 8 (BE-018).
 	MaxActive int
 	// Limits split output files (BE-209); default 100,000 resources or 1 GiB.
 	Limits files.Limits
@@ -165,11 +165,15 @@ type Engine struct {
 
 	mu       sync.Mutex
 	slots    map[string]*slot
-	admitted map[string]struct{}          // exports that run
+	turns    turns
 	reading  map[string]int               // open files, by export
 	running  map[control.Attempt]struct{} // on this node
+	removed  map[string]struct{}          // expired exports whose files are gone
 	stopBeat chan struct{}
 	beating  sync.WaitGroup
+
+	turning   sync.Mutex    // one look at a time who is next
+	resolving chan struct{} // a place for each kick-off that looks into the warehouse
 }
 
 // New makes an engine and opens its queue; nothing runs before Start. The
@@ -216,7 +220,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Node == "" {
 		o.Node = strings.ToLower(rand.Text())
 	}
-	e := &Engine{Options: o, slots: map[string]*slot{}, admitted: map[string]struct{}{}, reading: map[string]int{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
+	e := &Engine{Options: o, slots: map[string]*slot{}, turns: turns{admitted: map[string]place{}, last: map[string]int64{}}, removed: map[string]struct{}{},
+		resolving: make(chan struct{}, o.MaxActive), reading: map[string]int{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
 	var err error
 	e.queue, err = jobs.Open(ctx, jobs.Options{
 		Address: o.Queue, Node: o.Node, Workers: o.Workers, Attempts: o.Attempts, Backoff: o.Backoff, Poll: o.Poll, Log: o.Log,
@@ -358,7 +363,15 @@ func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id strin
 	id = newID()
 	o := order{Request: r}
 	if r.Level == LevelGroup || r.Patients != nil {
-		// The snapshot that answers who is meant is the one that is exported.
+		// The snapshot that answers who is meant is the one that is exported,
+		// where the export has its turn at once. Many kick-offs at one moment open
+		// only so many of them.
+		select {
+		case e.resolving <- struct{}{}:
+			defer func() { <-e.resolving }()
+		case <-ctx.Done():
+			return "", fmt.Errorf("kick-off: %w", context.Cause(ctx))
+		}
 		if err := e.resolve(ctx, id, &o, lenient); err != nil {
 			e.end(id, errEnded)
 			return "", err
@@ -371,17 +384,16 @@ func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id strin
 		members, err = json.Marshal(whom{o.members, o.joined})
 	}
 	if err == nil {
-		err = e.Control.AddExport(ctx, &control.Export{ID: id, ClientID: r.ClientID, Request: text, Members: members, Owner: e.Node, Created: e.Clock()})
+		err = e.Control.AddExport(ctx, &control.Export{ID: id, ClientID: r.ClientID, Request: text, Members: members,
+			Small: o.Limited && len(o.members) <= smallMembers, Owner: e.Node, Created: e.Clock()})
 	}
 	if err != nil {
 		e.end(id, errEnded)
 		return "", fmt.Errorf("kick-off: %w", err)
 	}
 	e.Log.InfoContext(ctx, "export accepted", "job_id", id, "client_id", r.ClientID, "level", string(r.Level), "types", len(r.Types))
-	if err := e.queue.Insert(ctx, jobs.Plan, jobs.Args{Export: id}); err != nil {
-		// The row is committed, so the sweep inserts the job later.
-		e.Log.WarnContext(ctx, "plan not queued yet", "job_id", id, "error", err)
-	}
+	e.next(ctx)
+	e.park(id)
 	return id, nil
 }
 

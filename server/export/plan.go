@@ -59,6 +59,7 @@ func (e *Engine) plan(ctx context.Context, j jobs.Job) error {
 	}
 	defer done()
 	if x.State == control.Running {
+		e.take(x)
 		s, err := e.resume(ctx, x, o)
 		switch {
 		case errors.Is(err, errPlanning):
@@ -69,7 +70,7 @@ func (e *Engine) plan(ctx context.Context, j jobs.Job) error {
 			return e.settle(ctx, x, j, "plan", err)
 		}
 	}
-	if !e.admit(x) {
+	if !e.admit(ctx, x) {
 		// No snapshot is held while it waits.
 		e.end(x.ID, errEnded)
 		return nil

@@ -232,11 +232,15 @@ func (e *Engine) end(id string, cause error) {
 	e.mu.Lock()
 	sl := e.slots[id]
 	delete(e.slots, id)
-	delete(e.admitted, id)
+	delete(e.turns.admitted, id)
 	e.mu.Unlock()
-	if sl == nil {
-		return
+	if sl != nil {
+		sl.close(cause)
 	}
+}
+
+// close ends the slot's session.
+func (sl *slot) close(cause error) {
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
 	if sl.s != nil {

@@ -90,6 +90,8 @@ func (e *Engine) Heartbeat(ctx context.Context) error {
 			continue // a kick-off about to commit its row
 		case err != nil:
 			return err
+		case x.Owner == e.Node && x.State.Active():
+			continue // it waits, or began just now
 		case x.State == control.Deleted:
 			cause = ErrCancelled
 		case !x.State.Active():
@@ -108,11 +110,13 @@ func (e *Engine) Heartbeat(ctx context.Context) error {
 func (e *Engine) Sweep(ctx context.Context) error {
 	now := e.Clock()
 	claimed, err := e.Control.Claim(ctx, e.Node, now, now.Add(-e.Lease))
+	dropped := map[string]bool{"": true}
 	for _, x := range claimed {
 		e.Log.InfoContext(ctx, "export taken over", "job_id", x.ID, "epoch", x.Epoch)
-		if x.Former == "" {
+		if dropped[x.Former] {
 			continue
 		}
+		dropped[x.Former] = true
 		// Its jobs would wait for ever in a queue that nobody works.
 		if err := e.queue.Drop(ctx, x.Former); err != nil {
 			return err
@@ -130,7 +134,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	}
 	for _, x := range owned {
 		switch {
-		case x.State == control.Running && e.holds(ctx, x):
+		case e.holds(ctx, x):
 			err = e.feed(ctx, x)
 		case e.runs(control.Attempt{ExportID: x.ID, N: planning}):
 		default:
@@ -139,6 +143,9 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := e.review(ctx, now); err != nil {
+		return err
 	}
 	return e.free(ctx, now)
 }
@@ -222,7 +229,7 @@ func (e *Engine) expire(ctx context.Context) error {
 			if e.isRead(x.ID) {
 				continue // a download that has begun ends well (BE-019)
 			}
-			if err := e.Files.RemoveAll(ctx, x.ID); err != nil {
+			if err := e.removeOnce(ctx, x.ID); err != nil {
 				return err
 			}
 			// An expired export is told from an unknown one for as long again
@@ -233,8 +240,29 @@ func (e *Engine) expire(ctx context.Context) error {
 			if err := e.Control.ForgetExport(ctx, x.ID); err != nil {
 				return err
 			}
+			e.mu.Lock()
+			delete(e.removed, x.ID)
+			e.mu.Unlock()
 		}
 	}
+	return nil
+}
+
+// removeOnce removes the files of an export that is over. Its row is met again
+// every minute for a day, and a store is not asked as often.
+func (e *Engine) removeOnce(ctx context.Context, id string) error {
+	e.mu.Lock()
+	_, gone := e.removed[id]
+	e.mu.Unlock()
+	if gone {
+		return nil
+	}
+	if err := e.Files.RemoveAll(ctx, id); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.removed[id] = struct{}{}
+	e.mu.Unlock()
 	return nil
 }
 

@@ -35,7 +35,10 @@ type Export struct {
 	// Members is JSON of the engine's own, too: whom the request came down to.
 	// It may be large, so that only AddExport and Members deal with it.
 	Members []byte
-	State   State
+	// Small says that it comes down to few members: it waits in a line of its
+	// own.
+	Small bool
+	State State
 	// Owner is the node that works on it, Epoch counts its owners and
 	// Generation how often it was cut into chunks: 0 before the first time.
 	Owner      string
@@ -83,6 +86,7 @@ type exportRow struct {
 	Finished        int64  `db:"finished"`
 	Expires         int64  `db:"expires"`
 	Snapshot        string `db:"snapshot"`
+	Small           int64  `db:"small"`
 }
 
 func (r *exportRow) export() *Export {
@@ -90,7 +94,7 @@ func (r *exportRow) export() *Export {
 		Epoch: r.Epoch, Generation: r.Generation, Program: r.Program, TransactionTime: instant(r.TransactionTime),
 		ChunksTotal: r.ChunksTotal, ChunksDone: r.ChunksDone, Percent: r.Percent, Resources: r.Resources, Bytes: r.Bytes,
 		Report: []byte(r.Report), Failure: []byte(r.Failure), Created: instant(r.Created), Started: instant(r.Started),
-		Finished: instant(r.Finished), Expires: instant(r.Expires), Snapshot: r.Snapshot}
+		Finished: instant(r.Finished), Expires: instant(r.Expires), Snapshot: r.Snapshot, Small: r.Small != 0}
 }
 
 func (s *Store) exports(ctx context.Context, name string, args ...any) ([]*Export, error) {
@@ -106,9 +110,10 @@ func (s *Store) exports(ctx context.Context, name string, args ...any) ([]*Expor
 }
 
 // AddExport commits an accepted export owned by e.Owner. Only ID, ClientID,
-// Request, Members, Owner and Created are read.
+// Request, Members, Small, Owner and Created are read.
 func (s *Store) AddExport(ctx context.Context, e *Export) error {
-	_, err := s.exec(ctx, s.db, "export-add", e.ID, e.ClientID, string(e.Request), e.Owner, millis(e.Created), millis(e.Created), string(e.Members))
+	_, err := s.exec(ctx, s.db, "export-add", e.ID, e.ClientID, string(e.Request), e.Owner, millis(e.Created), millis(e.Created),
+		string(e.Members), number(e.Small))
 	return err
 }
 
@@ -184,13 +189,32 @@ func (s *Store) ActiveCount(ctx context.Context, clientID string) (int, error) {
 	return n, err
 }
 
-// Beat tells that node is alive, and returns the active exports it owns.
+// WaitingClients lists the clients of whom accepted exports of node wait, small
+// or large ones, by id. Its cost grows with the clients, not with the exports.
+func (s *Store) WaitingClients(ctx context.Context, node string, small bool) ([]string, error) {
+	var ids []string
+	err := s.list(ctx, &ids, "export-waiting-clients", node, number(small), node, number(small))
+	return ids, err
+}
+
+// WaitingOf lists the first limit of a client's accepted exports of node, small
+// or large ones, oldest first.
+func (s *Store) WaitingOf(ctx context.Context, node, clientID string, small bool, limit int) ([]*Export, error) {
+	return s.exports(ctx, "export-waiting-of", node, number(small), clientID, limit)
+}
+
+// Beat tells that node works on the running exports it owns, and returns them.
+// The accepted ones are its own as long as Announce tells that it is alive: they
+// may be many, and are not touched while they wait.
 func (s *Store) Beat(ctx context.Context, node string, now time.Time) ([]*Export, error) {
 	if _, err := s.exec(ctx, s.db, "export-beat", millis(now), node); err != nil {
 		return nil, err
 	}
 	return s.exports(ctx, "export-owned", node)
 }
+
+// claimAtOnce bounds what one Claim takes over.
+const claimAtOnce = 200
 
 // Claimed is an export that changed its owner.
 type Claimed struct {
@@ -199,20 +223,21 @@ type Claimed struct {
 }
 
 // Claim makes node the owner of the active exports whose owner released them or
-// was not heard of since before; each claim raises the export's epoch, and sets
-// the chunks free that were running under the former one.
+// was not heard of since before, running ones first and only so many at once
+// that a node's heart goes on beating; each claim raises the export's epoch, and
+// sets the chunks free that were running under the former one.
 func (s *Store) Claim(ctx context.Context, node string, now, before time.Time) ([]Claimed, error) {
 	var lost []struct {
 		ID    string `db:"id"`
 		Owner string `db:"owner"`
 	}
-	if err := s.list(ctx, &lost, "export-lost", node, millis(before)); err != nil {
+	if err := s.list(ctx, &lost, "export-lost", node, millis(before), millis(before), claimAtOnce); err != nil {
 		return nil, err
 	}
 	var claimed []Claimed
 	for _, l := range lost {
 		err := s.inTx(ctx, "claim export", func(tx *sqlx.Tx) error {
-			if err := s.cas(ctx, tx, "export-claim", node, millis(now), l.ID, node, millis(before)); err != nil {
+			if err := s.cas(ctx, tx, "export-claim", node, millis(now), l.ID, node, millis(before), millis(before)); err != nil {
 				return err
 			}
 			_, err := s.exec(ctx, tx, "chunk-free-all", l.ID)

@@ -29,6 +29,7 @@ func Run(t *testing.T, address func(t *testing.T) string) {
 	t.Run("Choices", func(t *testing.T) { choices(t, open(t, address(t))) })
 	t.Run("ExportLife", func(t *testing.T) { exportLife(t, open(t, address(t))) })
 	t.Run("CompareAndSet", func(t *testing.T) { compareAndSet(t, open(t, address(t))) })
+	t.Run("Waiting", func(t *testing.T) { waiting(t, open(t, address(t))) })
 	t.Run("Ownership", func(t *testing.T) { ownership(t, open(t, address(t))) })
 	t.Run("Retry", func(t *testing.T) { retry(t, open(t, address(t))) })
 	t.Run("Nodes", func(t *testing.T) { nodes(t, open(t, address(t))) })
@@ -298,9 +299,10 @@ func ownership(t *testing.T, s *control.Store) {
 	ctx := t.Context()
 	x := add(t, s, "x")
 	later := now.Add(10 * time.Second)
+	must(t, s.Announce(ctx, control.Node{ID: "n1", Started: now, Seen: later}))
 	owned, err := s.Beat(ctx, "n1", later)
 	must(t, err)
-	same(t, []*control.Export{x}, owned)
+	same(t, 0, len(owned)) // it only waits
 	claimed, err := s.Claim(ctx, "n2", later, later.Add(-time.Second))
 	must(t, err)
 	same(t, 0, len(claimed)) // n1 was heard of
@@ -315,6 +317,12 @@ func ownership(t *testing.T, s *control.Store) {
 	want(t, "planning by the old owner", s.PlanExport(ctx, x, control.Plan{}), control.ErrConflict)
 	x = claimed[0].Export
 	plan(t, s, x, 1)
+	owned, err = s.Beat(ctx, "n2", later)
+	must(t, err)
+	same(t, []*control.Export{x}, owned)
+	claimed, err = s.Claim(ctx, "n3", later, later.Add(-time.Second))
+	must(t, err)
+	same(t, 0, len(claimed)) // n2 was heard of, by its exports alone
 	must(t, s.Release(ctx, "n2"))
 	claimed, err = s.Claim(ctx, "n3", later, time.Time{})
 	must(t, err)
@@ -344,6 +352,44 @@ func ownership(t *testing.T, s *control.Store) {
 		n += w
 	}
 	same(t, 1, n)
+}
+
+// Exports that wait are found by client, oldest first, small ones apart.
+func waiting(t *testing.T, s *control.Store) {
+	ctx := t.Context()
+	for i, x := range []control.Export{
+		{ID: "a1", ClientID: "a"}, {ID: "b1", ClientID: "b"}, {ID: "a2", ClientID: "a"}, {ID: "a3", ClientID: "a", Small: true},
+		{ID: "c1", ClientID: "c", Owner: "n2"}, {ID: "d1", ClientID: "d"},
+	} {
+		x.Request, x.Created = []byte("{}"), now.Add(time.Duration(i)*time.Second)
+		if x.Owner == "" {
+			x.Owner = "n1"
+		}
+		must(t, s.AddExport(ctx, &x))
+	}
+	d, err := s.Export(ctx, "d1")
+	must(t, err)
+	plan(t, s, d, 1)
+	clients := func(node string, small bool, want ...string) {
+		t.Helper()
+		got, err := s.WaitingClients(ctx, node, small)
+		must(t, err)
+		same(t, want, got)
+	}
+	clients("n1", false, "a", "b")
+	clients("n1", true, "a")
+	clients("n2", false, "c")
+	clients("n2", true)
+	all, err := s.WaitingOf(ctx, "n1", "a", false, 5)
+	must(t, err)
+	if len(all) != 2 || all[0].ID != "a1" || all[1].ID != "a2" || all[0].Small {
+		t.Errorf("of a wait %+v", all)
+	}
+	all, err = s.WaitingOf(ctx, "n1", "a", true, 1)
+	must(t, err)
+	if len(all) != 1 || all[0].ID != "a3" || !all[0].Small {
+		t.Errorf("small ones of a: %+v", all)
+	}
 }
 
 func expiry(t *testing.T, s *control.Store) {

@@ -1,24 +1,24 @@
 -- name: export-add
 INSERT INTO exports (id, client_id, request, state, owner, epoch, seen, generation, program, transaction_time,
-                     chunks_total, chunks_done, percent, resources, report, failure, created, started, finished, expires, members)
-VALUES (?, ?, ?, 'accepted', ?, 0, ?, 0, '', 0, 0, 0, 0, 0, '', '', ?, 0, 0, 0, ?);
+                     chunks_total, chunks_done, percent, resources, report, failure, created, started, finished, expires, members, small)
+VALUES (?, ?, ?, 'accepted', ?, 0, ?, 0, '', 0, 0, 0, 0, 0, '', '', ?, 0, 0, 0, ?, ?);
 
 -- name: export-members
 SELECT members FROM exports WHERE id = ?;
 
 -- name: export-by-id
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
 FROM exports WHERE id = ?;
 
 -- name: export-by-state
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
 FROM exports WHERE state = ? ORDER BY created, id;
 
 -- name: export-by-client
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
 FROM exports WHERE client_id = ? AND state <> 'deleted' ORDER BY created, id;
 
 -- name: export-active-count
@@ -29,7 +29,7 @@ SELECT state, count(*) AS n FROM exports GROUP BY state;
 
 -- name: export-recent
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, report, failure, created, started, finished, expires, snapshot
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
 FROM exports ORDER BY created DESC, id LIMIT ?;
 
 -- name: export-retry
@@ -38,19 +38,37 @@ UPDATE exports SET state = 'accepted', owner = '', generation = 0, snapshot = ''
 WHERE id = ? AND state = 'failed';
 
 -- name: export-beat
-UPDATE exports SET seen = ? WHERE owner = ? AND state IN ('accepted', 'running');
+UPDATE exports SET seen = ? WHERE owner = ? AND state = 'running';
 
 -- name: export-owned
 SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
-       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot
-FROM exports WHERE owner = ? AND state IN ('accepted', 'running') ORDER BY created, id;
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
+FROM exports WHERE owner = ? AND state = 'running' ORDER BY created, id;
+
+-- name: export-waiting-clients
+WITH RECURSIVE waiting (client_id) AS (
+  SELECT min(client_id) FROM exports WHERE owner = ? AND small = ? AND state = 'accepted'
+  UNION ALL
+  SELECT (SELECT min(e.client_id) FROM exports e WHERE e.owner = ? AND e.small = ? AND e.state = 'accepted' AND e.client_id > waiting.client_id)
+  FROM waiting WHERE waiting.client_id IS NOT NULL
+)
+SELECT client_id FROM waiting WHERE client_id IS NOT NULL;
+
+-- name: export-waiting-of
+SELECT id, client_id, request, state, owner, epoch, generation, program, transaction_time, chunks_total, chunks_done,
+       percent, resources, bytes, report, failure, created, started, finished, expires, snapshot, small
+FROM exports WHERE owner = ? AND small = ? AND client_id = ? AND state = 'accepted' ORDER BY created, id LIMIT ?;
 
 -- name: export-lost
-SELECT id, owner FROM exports WHERE state IN ('accepted', 'running') AND owner <> ? AND (owner = '' OR seen < ?) ORDER BY created, id;
+SELECT id, owner FROM exports
+WHERE state IN ('accepted', 'running') AND owner <> ?
+  AND (owner = '' OR seen < ? AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = exports.owner AND nodes.seen >= ?))
+ORDER BY state DESC, created, id LIMIT ?;
 
 -- name: export-claim
 UPDATE exports SET owner = ?, seen = ?, epoch = epoch + 1, snapshot = ''
-WHERE id = ? AND state IN ('accepted', 'running') AND owner <> ? AND (owner = '' OR seen < ?);
+WHERE id = ? AND state IN ('accepted', 'running') AND owner <> ?
+  AND (owner = '' OR seen < ? AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = exports.owner AND nodes.seen >= ?));
 
 -- name: export-share
 UPDATE exports SET snapshot = ? WHERE id = ? AND owner = ? AND epoch = ? AND generation = ? AND state = 'running';

@@ -1,0 +1,3 @@
+DROP INDEX exports_turn;
+
+ALTER TABLE exports DROP COLUMN small;
