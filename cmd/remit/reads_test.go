@@ -285,6 +285,27 @@ func TestSearches(t *testing.T) {
 	t.Parallel()
 	n := splitNode(t)
 	all := map[string]map[string]string{}
+	// Identifiers narrow the queries themselves: by the columns behind them.
+	value := regexp.MustCompile(`"value":"([^"]+)"`)
+	for _, typ := range []string{"Patient", "Coverage", "Claim"} {
+		columns, ok := n.loaded.program.Columns(typ, "", "identifier.value")
+		if !ok || len(columns) == 0 {
+			t.Errorf("the columns behind the identifiers of %s: %v, %v", typ, columns, ok)
+		}
+	}
+	page, err := n.reader.Search(t.Context(), export.Search{Type: "Patient", Count: 100})
+	if err != nil || len(page.Resources) < 50 {
+		t.Fatal(len(page.Resources), err)
+	}
+	for _, i := range []int{0, 49} {
+		word := value.FindStringSubmatch(string(page.Resources[i].JSON))[1]
+		for query, want := range map[string]bool{"identifier=" + word: true, "identifier=https://payer.example/person|" + word + ",nobody": true, "identifier=urn:other|" + word: false} {
+			got := pages(t, n.reader, export.Search{Type: "Patient", Filter: parseFilter(t, "Patient", query), Count: 10})
+			if _, found := got[page.Resources[i].ID]; found != want || len(got) > 1 {
+				t.Errorf("%s: %d found", query, len(got))
+			}
+		}
+	}
 	for _, test := range []struct{ typ, query string }{
 		{"Patient", "gender=female"},
 		{"Patient", "identifier=https://payer.example/member|"},
@@ -342,6 +363,21 @@ func BenchmarkReadByID(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			if _, err := n.reader.Read(b.Context(), export.Bounds{}, "ExplanationOfBenefit", fmt.Sprint("none", i)); !errors.Is(err, export.ErrNotFound) {
 				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("identifier", func(b *testing.B) {
+		patients, err := n.reader.Search(b.Context(), export.Search{Type: "Patient", Count: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(patients.Resources[0].JSON), `"value":"`)
+		word, _, _ := strings.Cut(rest, `"`)
+		f := parseFilter(b, "Patient", "identifier="+word)
+		for b.Loop() {
+			found, err := n.reader.Search(b.Context(), export.Search{Type: "Patient", Filter: f, Count: 10})
+			if err != nil || len(found.Resources) != 1 {
+				b.Fatal(len(found.Resources), err)
 			}
 		}
 	})

@@ -172,6 +172,9 @@ type Request struct {
 	Keys     [][]string `json:"keys,omitempty"`
 	KeyAfter []string   `json:"key_after,omitempty"`
 	KeyUpTo  []string   `json:"key_up_to,omitempty"`
+	// Any narrows Rows to rows of which one of the columns has one of its
+	// values; Run does not know it. It goes with Pass.
+	Any []source.ColumnValues `json:"-"`
 	// Patients, where not nil, lists the only patients wanted, by the
 	// warehouse's own patient value (see Program.Patients).
 	Patients []string `json:"patients,omitempty"`

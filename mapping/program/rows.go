@@ -68,10 +68,62 @@ func (p *Program) PassesOf(resourceType, view string) []int {
 	return out
 }
 
+// Columns tells which columns of their sources the mappings of a type write
+// into an element below the resource ("identifier.value"), by pass: a row whose
+// columns have none of some values makes no resource whose element has one. ok
+// is false where some mapping writes the element by more than plain text
+// columns of the resource's own row, so that nothing can be said.
+func (p *Program) Columns(resourceType, view, path string) (columns map[int][]source.KeyColumn, ok bool) {
+	columns = map[int][]source.KeyColumn{}
+	r := Request{Types: []string{resourceType}, Views: []string{view}}
+	for i := range p.passes {
+		for _, m := range p.wanted(i, &r) {
+			if !plainColumns(m, m.Root, resourceType+"."+path, func(c source.KeyColumn) {
+				if !slices.ContainsFunc(columns[i+1], func(h source.KeyColumn) bool { return h.Name == c.Name }) {
+					columns[i+1] = append(columns[i+1], c)
+				}
+			}) {
+				return nil, false
+			}
+			if columns[i+1] == nil {
+				columns[i+1] = []source.KeyColumn{} // the element is never written
+			}
+		}
+	}
+	return columns, true
+}
+
+// plainColumns tells the columns behind the nodes of a path; ok is false where
+// one is no plain column.
+func plainColumns(m *check.Mapping, n *check.Node, path string, tell func(source.KeyColumn)) (ok bool) {
+	if n == nil {
+		return true
+	}
+	if at := plainPath(n.Path); at == path || n.Kind == check.Literal && strings.HasPrefix(path, at) {
+		if n.Kind == check.Nothing && n.Path != "" {
+			return true // an absent: or assumed: alone, which holds no value of a row
+		}
+		v := n.Value
+		if at != path || n.Kind != check.Primitive || v == nil || v.Expr == nil || v.Expr.Column == "" || v.Expr.Source != m.From ||
+			n.Coerce != check.AsIs || v.Expr.Type.Kind != source.KindText {
+			return false
+		}
+		tell(source.KeyColumn{Name: v.Expr.Column, Type: v.Expr.Type})
+		return n.Assumed == nil
+	}
+	for _, c := range n.Children {
+		if !plainColumns(m, c, path, tell) {
+			return false
+		}
+	}
+	return plainColumns(m, n.Assumed, path, tell)
+}
+
 func (p *Program) walk(ctx context.Context, snap source.Snapshot, req *Request, pass int, mappings []*check.Mapping, limit int, found func(*Found) error) error {
 	c, owner := p.walker(mappings)
 	r := newRunner(c, &Report{Skipped: map[string]int64{}})
 	query := c.plan.Narrow(req.limits())[0]
+	query.Narrow.Any = req.Any
 	query.Limit, query.NullKeys = limit, false // a row without a key makes nothing
 	rows, err := snap.Stream(ctx, query)
 	if err != nil {

@@ -22,6 +22,7 @@ type Finder interface {
 	Index(ctx context.Context, snap source.Snapshot, r program.Request, budget int64) (*program.Index, error)
 	Recover(resourceType, view, id string) (rows []program.Row, ok bool)
 	PassesOf(resourceType, view string) []int
+	Columns(resourceType, view, path string) (columns map[int][]source.KeyColumn, ok bool)
 }
 
 // Bounds are what a client may have at all, by its registration and token. They

@@ -9,6 +9,7 @@ import (
 
 	"remit/mapping/program"
 	"remit/profiles/search"
+	"remit/sql/source"
 )
 
 // Search asks for resources of one type.
@@ -72,6 +73,9 @@ type hints struct {
 	patients []string // Patient ids; nil for any
 	since    time.Time
 	until    time.Time
+	// identifiers are the values that an identifier must have one of; nil for
+	// any.
+	identifiers []string
 }
 
 // hintsOf reads the clauses that narrow queries. The filter has the last word.
@@ -90,6 +94,18 @@ func hintsOf(f *search.Filter) hints {
 			h.patients = both(h.patients, c.Values, func(v *search.Value) (string, bool) {
 				return v.ID, v.URL == "" && (v.TargetType == "" || v.TargetType == program.PatientType)
 			})
+		case c.Parameter.Code == "identifier" && c.Parameter.Kind == search.Token && c.Modifier == "":
+			values := []string{}
+			for j := range c.Values {
+				if c.Values[j].Code == "" {
+					values = nil // any of a system
+					break
+				}
+				values = append(values, c.Values[j].Code)
+			}
+			if values != nil && h.identifiers == nil {
+				h.identifiers = values
+			}
 		case c.Parameter.Code == "_lastUpdated" && len(c.Values) == 1:
 			// A little more than asked for: fractions are cut in between.
 			const slack = 2 * time.Millisecond
@@ -106,6 +122,31 @@ func hintsOf(f *search.Filter) hints {
 		}
 	}
 	return h
+}
+
+// columns are those that hold the identifiers of a type, by pass; nil where
+// rows cannot be told by them.
+func (h *hints) columns(v *view, resourceType, viewName string) map[int][]source.KeyColumn {
+	if h.identifiers == nil {
+		return nil
+	}
+	columns, ok := v.finder.Columns(resourceType, viewName, "identifier.value")
+	if !ok {
+		return nil
+	}
+	return columns
+}
+
+// any narrows a pass to the rows whose columns hold an identifier wanted.
+func (h *hints) any(columns map[int][]source.KeyColumn, pass int) []source.ColumnValues {
+	if columns == nil {
+		return nil
+	}
+	out := []source.ColumnValues{}
+	for _, c := range columns[pass] {
+		out = append(out, source.ColumnValues{Column: c, Values: h.identifiers})
+	}
+	return out
 }
 
 func latest(a, b time.Time) time.Time {
@@ -167,10 +208,12 @@ func (r *Reader) search(ctx context.Context, v *view, q *Search) (*Page, error) 
 	case fence.closed() && t.Reach == program.PatientData && fence.size() <= maxNarrowed:
 		g.request.Patients = fence.within()
 	}
+	columns := h.columns(v, q.Type, q.Bounds.View)
 	for _, pass := range v.finder.PassesOf(q.Type, q.Bounds.View) {
 		if q.After != nil && pass < q.After.Pass {
 			continue
 		}
+		g.request.Any = h.any(columns, pass)
 		full, err := g.pass(ctx, pass)
 		if err != nil || full {
 			return g.page, err
@@ -302,7 +345,8 @@ func (g *gather) walk(ctx context.Context, place *Place, size int) (*window, err
 func (g *gather) take(ctx context.Context, place *Place, w *window) (full bool, err error) {
 	request := g.request
 	request.Pass = place.Pass
-	if len(w.may) == len(w.keys) || len(w.may) > maxNarrowed {
+	request.Any = nil // the walk has met it
+	if g.request.Any == nil && len(w.may) == len(w.keys) || len(w.may) > maxNarrowed {
 		request.KeyAfter, request.KeyUpTo = place.After, w.keys[len(w.keys)-1]
 	} else {
 		request.Keys = w.may
@@ -386,18 +430,22 @@ func (s *sweep) run(ctx context.Context, yield func(patient string)) error {
 		request.Patients = s.fence.within()
 	}
 	v := s.view
+	columns := h.columns(v, s.filter.Type, s.bounds.View)
 	for _, pass := range v.finder.PassesOf(s.filter.Type, s.bounds.View) {
 		var after []string
 		for {
 			walk, run := request, request
 			walk.Pass, walk.KeyAfter = pass, after
+			walk.Any = h.any(columns, pass)
 			owners := map[string]string{}
+			var keys [][]string
 			n := 0
 			var last []string
 			err := v.finder.Rows(ctx, v.session.snap, walk, lastWindow, func(f *program.Found) error {
 				n, last = f.N, f.Key
 				if f.ID != nil && f.Owned && s.fence.admits(f.Patient, true) && s.asked(f.Patient) {
 					owners[string(f.ID)] = f.Patient
+					keys = append(keys, f.Key)
 				}
 				return nil
 			})
@@ -406,6 +454,9 @@ func (s *sweep) run(ctx context.Context, yield func(patient string)) error {
 			}
 			if len(owners) > 0 {
 				run.Pass, run.KeyAfter, run.KeyUpTo = pass, after, last
+				if walk.Any != nil && len(keys) <= maxNarrowed {
+					run.KeyAfter, run.KeyUpTo, run.Keys = nil, nil, keys
+				}
 				_, err := v.finder.Run(ctx, v.session.snap, run, func(m *program.Emitted) error {
 					if owner, ok := owners[string(m.ID)]; ok && !m.Deleted && s.reader.fit(v, s.bounds, s.filter, m) != nil {
 						yield(owner)

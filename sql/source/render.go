@@ -618,7 +618,31 @@ func (r *renderer) narrow(q *Query, c *conditions) {
 		c.begin()
 		r.in(q, q.Key, n.Keys)
 	}
+	if n.Any != nil {
+		c.begin()
+		r.any(q, n.Any)
+	}
 	r.updated(q, c)
+}
+
+// any writes that one of the columns has one of its values.
+func (r *renderer) any(q *Query, list []ColumnValues) {
+	if len(list) == 0 {
+		r.text("1 = 0")
+		return
+	}
+	r.text("(")
+	for i, a := range list {
+		if i > 0 {
+			r.text(" OR ")
+		}
+		rows := make([][]string, len(a.Values))
+		for j, v := range a.Values {
+			rows[j] = []string{v}
+		}
+		r.in(q, []KeyColumn{a.Column}, rows)
+	}
+	r.text(")")
 }
 
 func (r *renderer) keyBound(q *Query, values []string, after bool) {

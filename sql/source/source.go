@@ -282,6 +282,10 @@ type Narrow struct {
 	// Keys, where not nil, lists the only full keys wanted.
 	Keys [][]string
 
+	// Any, where not nil, keeps the rows of which one of these columns has one
+	// of its values.
+	Any []ColumnValues
+
 	// Updated names the column of the last change; Since and Until bound it:
 	// Since < updated, updated <= Until where UntilInclusive, else < Until.
 	// A NULL updated passes both.
@@ -291,4 +295,10 @@ type Narrow struct {
 	// SinceAlso are child queries any of whose rows later than Since also
 	// selects the row (mapping language, rule 29).
 	SinceAlso []*Query
+}
+
+// ColumnValues are values of a column in canonical text form.
+type ColumnValues struct {
+	Column KeyColumn
+	Values []string
 }

@@ -203,6 +203,11 @@ INSERT INTO keyed VALUES (-10, '2020-01-02', 'x'), (-9, '2020-01-01', 'y'), (-9,
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-02-01", "a"}, {"2", "2019-12-31", "b"}, {"10", "2020-01-01", "c"}})
 	q.Narrow = source.Narrow{KeyAfter: []string{"-10"}, KeyUpTo: []string{"-9"}}
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"-9", "2020-01-01", "z"}, {"-9", "2020-02-01", "a"}})
+	q.Narrow = source.Narrow{Any: []source.ColumnValues{{Column: source.KeyColumn{Name: "c"}, Values: []string{"y", "nothing"}}, {Column: source.KeyColumn{Name: "a"}, Values: []string{"10"}}}}
+	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"10", "2020-01-01", "c"}})
+	q.Narrow.Any = []source.ColumnValues{}
+	wantRows(t, read(t, s, q), [][]string{})
+	q.Narrow = source.Narrow{KeyAfter: []string{"-10"}, KeyUpTo: []string{"-9"}}
 	q.Limit = 2
 	wantRows(t, read(t, s, q), [][]string{{"-9", "2020-01-01", "y"}, {"-9", "2020-01-01", "z"}})
 	q.Distinct = true
