@@ -151,7 +151,7 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, o *order, s *s
 	if err := r.writeDeletions(ctx); err != nil {
 		return because(ctx, err)
 	}
-	if x.ChunksTotal > 1 {
+	if x.ChunksTotal > 1 || o.Associated != NoAssociated {
 		if err := r.writeDigests(ctx); err != nil {
 			return because(ctx, err)
 		}

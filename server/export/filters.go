@@ -204,6 +204,9 @@ func (r *reading) organizeBy() {
 		r.unsupported("organizeOutputBy", fmt.Sprintf("output cannot be organized by %q; %s is the one type by which it can, where it is exported", shown(r.organize), ownerType))
 		return
 	}
+	if r.request.Associated != NoAssociated {
+		r.refuse(CodeNotSupported, "organizeOutputBy", "organizeOutputBy and includeAssociatedData are not supported together")
+	}
 	r.request.Organize = r.organize
 	for _, t := range r.c.Types {
 		if t.Reach != program.PatientData && slices.Contains(r.request.Types, t.Name) {

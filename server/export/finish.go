@@ -82,7 +82,11 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 	if err != nil {
 		return because(ctx, fmt.Errorf("settle deletions: %w", err))
 	}
-	replaced = append(replaced, undeleted...)
+	unasked, err := dedup.associate(ctx, o.Associated)
+	if err != nil {
+		return because(ctx, fmt.Errorf("choose associated data: %w", err))
+	}
+	replaced = slices.Concat(replaced, undeleted, unasked)
 	parts, err := set.Commit()
 	if err != nil {
 		return because(ctx, fmt.Errorf("commit notes: %w", err))

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"remit/mapping/program"
 	"remit/profiles"
 )
 
@@ -229,4 +230,47 @@ func readFile(t *testing.T, e *Engine, id, name string) []string {
 		t.Fatal(err)
 	}
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+}
+
+// BE-120, BE-123: Provenance of what is exported, of each resource the newest or
+// all; without the parameter whatever the set makes.
+func TestBE120_Provenance(t *testing.T) {
+	t.Parallel()
+	d := full()
+	d.types = append(d.types, program.Type{Name: "Provenance", Reach: program.PatientData, Tracked: true})
+	for i, p := range []struct{ id, patient, recorded, targets string }{
+		{"v1", "m1", "2026-01-01T00:00:00Z", `{"reference":"Claim/c11"}`},
+		{"v2", "m1", "2026-01-02T00:00:00+01:00", `{"reference":"Claim/c11"},{"reference":"Claim/c12"}`},
+		{"v3", "m2", "2026-01-01T23:30:00Z", `{"reference":"Claim/c12"}`},
+		{"v4", "m3", "2026-01-01T00:00:00Z", `{"reference":"Coverage/other"}`},
+		{"v5", "m3", "2026-01-01T00:00:00Z", `{"reference":"Patient/p3"}`},
+	} {
+		d.rows = append(d.rows, row{pass: 4, typ: "Provenance", id: p.id, patient: p.patient, key: fmt.Sprintf("trail=%d", i),
+			json: fmt.Sprintf(`{"resourceType":"Provenance","id":%q,"target":[%s],"recorded":%q,"agent":[{"who":{"display":"x"}}]}`, p.id, p.targets, p.recorded)})
+	}
+	e := newBench(t, d).engine()
+	types := []string{"Claim", "Provenance"}
+	for _, tc := range []struct {
+		which Associated
+		types []string
+		want  []string
+	}{
+		{NoAssociated, types, []string{"v1", "v2", "v3", "v4", "v5"}},
+		{AllProvenance, types, []string{"v1", "v2", "v3"}},
+		{LatestProvenance, types, []string{"v2", "v3"}},
+		{LatestProvenance, []string{"Patient", "Provenance"}, []string{"v5"}},
+		{LatestProvenance, []string{"Organization", "Provenance"}, nil},
+	} {
+		id := export(t, e, Request{Types: tc.types, Associated: tc.which})
+		got := ids(t, e, id, "Provenance")
+		slices.Sort(got)
+		same(t, string(tc.which), tc.want, got)
+		rep, err := e.Report(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := rep.Exported["Provenance"]; n != int64(len(tc.want)) {
+			t.Errorf("%s: report says %d", tc.which, n)
+		}
+	}
 }
