@@ -191,6 +191,10 @@ type Request struct {
 	// Unowned asks for the rows without a patient alone, which no part of a
 	// split holds.
 	Unowned bool `json:"unowned,omitempty"`
+	// Bounds, by resource type, narrow the rows read to those that can meet one
+	// of the alternatives, each a list of bounds that must all hold. It is a
+	// saving and no filter: rows that meet none may still come.
+	Bounds map[string][][]Bound `json:"bounds,omitempty"`
 	// Views, where not nil, lists the views wanted, "" the full one; nil means
 	// that one alone. All are made in one pass.
 	Views []string `json:"views,omitempty"`

@@ -141,6 +141,7 @@ func newRunner(c *compiled, report *Report) *runner {
 func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Request, c *compiled, emit Emit, report *Report) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	c = c.bounded(req)
 	r := newRunner(c, report)
 	r.emit, r.request, r.base, r.lenient = emit, req, snap.Loaded(), req.lenient
 	if r.base.IsZero() {

@@ -161,6 +161,10 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 	if o.Organize != "" {
 		size = max(1, size/organizedParts)
 	}
+	shape, err := e.shape(o)
+	if err != nil {
+		return jobs.Permanent(err)
+	}
 	var chunks [][]byte
 	for _, request := range o.requests(types) {
 		if o.Organize != "" {
@@ -170,6 +174,7 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 			continue
 		}
 		consent.narrow(&request)
+		request.Bounds = shape.bounds()
 		cuts, err := s.runner.Split(inner, s.snap, request, size)
 		if err != nil {
 			return because(inner, fmt.Errorf("cut export into chunks: %w", err))
