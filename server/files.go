@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -159,9 +161,9 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, f *File, name stri
 	}
 	defer body.Close()
 	w.WriteHeader(status)
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
-	if n, err := io.CopyN(out, body, length); err != nil {
-		if out.err == nil {
+	n, ours, err := sendBody(w, body, length)
+	if err != nil {
+		if ours {
 			s.logFault(r, "read file", fmt.Errorf("after %d of %d bytes: %w", n, length, err))
 		}
 		sent("failed")
@@ -185,22 +187,46 @@ func (s *Server) openAt(ctx context.Context, open func(context.Context) (io.Read
 	return body, nil
 }
 
-// patientWriter gives a slow reader writeTimeout for each piece, however long
-// the whole takes.
-type patientWriter struct {
-	w       io.Writer
-	control *http.ResponseController
-	err     error
+// piece is how much of a body must be taken within writeTimeout, so that a slow
+// reader may take however long for the whole.
+const piece = 4 << 20
+
+// sendBody sends length bytes; ours says that an error is the file's, not the
+// connection's. A file on a local disk is handed to the kernel whole.
+func sendBody(w http.ResponseWriter, body io.Reader, length int64) (sent int64, ours bool, err error) {
+	control := http.NewResponseController(w)
+	noting := &notingReader{r: body}
+	src := io.Reader(noting)
+	if u, ok := body.(interface{ Unwrap() io.Reader }); ok {
+		if f, ok := u.Unwrap().(*os.File); ok {
+			src = f
+		}
+	}
+	for sent < length {
+		// Not every writer has deadlines; those that have none need none.
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+		n, err := io.CopyN(w, src, min(piece, length-sent))
+		sent += n
+		if err != nil {
+			var path *fs.PathError
+			return sent, noting.err != nil || errors.Is(err, io.EOF) || errors.As(err, &path), err
+		}
+	}
+	return sent, false, nil
 }
 
-func (p *patientWriter) Write(b []byte) (int, error) {
-	// Not every writer has deadlines; those that have none need none.
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	n, err := p.w.Write(b)
-	if err != nil {
-		p.err = err
+// notingReader remembers the error of its reader.
+type notingReader struct {
+	r   io.Reader
+	err error
+}
+
+func (n *notingReader) Read(b []byte) (int, error) {
+	k, err := n.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
 	}
-	return n, err
+	return k, err
 }
 
 // matchesTag says whether a list of entity tags holds the tag, by weak

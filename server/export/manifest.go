@@ -213,6 +213,9 @@ type download struct {
 	end  func()
 }
 
+// Unwrap is the reader beneath, which the kernel may know how to send.
+func (d *download) Unwrap() io.Reader { return d.ReadSeekCloser }
+
 // Close ends the download.
 func (d *download) Close() error {
 	d.once.Do(d.end)

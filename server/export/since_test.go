@@ -203,7 +203,6 @@ func (l *ledger) merged(t *testing.T, e *Engine, id string) (there map[string]st
 // by _since is what a fresh full export gives, deletions included, and nothing
 // comes that did not change.
 func TestBE080_SinceEqualsFull(t *testing.T) {
-	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test that can be repeated
@@ -254,7 +253,6 @@ func TestBE080_SinceEqualsFull(t *testing.T) {
 // BE-145, BE-146, BE-149: blocks by patient, each with its header and whole; the
 // count leaves headers out.
 func TestBE145_Blocks(t *testing.T) {
-	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 7)) //nolint:gosec // a test that can be repeated
 	l := newLedger(t)
 	for range 120 {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -93,6 +94,17 @@ func (s *Store) Close() error { return s.bucket.Close() }
 // Reader reads a file as stored, in gzip form, and can seek in it. The caller
 // closes it. Error: ErrNotExist.
 func (s *Store) Reader(ctx context.Context, object string) (io.ReadSeekCloser, error) {
+	if s.dir != "" && filepath.IsLocal(filepath.FromSlash(object)) {
+		// The file itself, so that the kernel can send it.
+		f, err := os.Open(filepath.Join(s.dir, filepath.FromSlash(object)))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("open file: %w", ErrNotExist)
+		}
+		if err != nil {
+			return nil, fault("open file", err)
+		}
+		return f, nil
+	}
 	r, err := s.bucket.NewReader(ctx, object, nil)
 	if err != nil {
 		return nil, fault("open file", err)
