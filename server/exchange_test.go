@@ -24,6 +24,8 @@ import (
 
 // TestExchange is the whole exchange as a client of the guide makes it: from
 // discovery to deletion.
+//
+// It shows BE-011, BE-186.
 func TestExchange(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

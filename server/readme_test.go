@@ -14,6 +14,8 @@ import (
 // TestBE246_Parameters holds the README's table of kick-off parameters against
 // the table that handlers and OperationDefinitions go by; UPDATE=1 writes it
 // (BE-060, BE-084, BE-246).
+//
+// It shows BE-083.
 func TestBE246_Parameters(t *testing.T) {
 	const path, begin, end = "../README.md", "<!-- parameters -->\n", "<!-- /parameters -->\n"
 	raw, err := os.ReadFile(path)

@@ -42,6 +42,7 @@ func (h *house) golden(name string, got []byte) {
 	}
 }
 
+// TestBE240_CapabilityStatement shows BE-241.
 func TestBE240_CapabilityStatement(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -80,6 +81,8 @@ func TestSB001_SmartConfiguration(t *testing.T) {
 }
 
 // TestBE020_NoToken shows SB-081 at every kind of endpoint, and SB-080.
+//
+// It shows BE-204.
 func TestBE020_NoToken(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -106,6 +109,7 @@ func TestBE020_NoToken(t *testing.T) {
 	}
 }
 
+// TestBE030_Levels shows BE-031, BE-032, BE-033, BE-090, BE-092, BE-173.
 func TestBE030_Levels(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -190,6 +194,8 @@ func TestBE015_GroupScope(t *testing.T) {
 }
 
 // TestBE095_Scopes shows SB-083: what is asked for beyond the scopes is refused.
+//
+// It shows BE-012, BE-091.
 func TestBE095_Scopes(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -316,6 +322,7 @@ func TestBE112_UnknownPatients(t *testing.T) {
 	}
 }
 
+// TestBE151_KickoffAnswer shows BE-037.
 func TestBE151_KickoffAnswer(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -374,6 +381,7 @@ func TestBE153_AtOnce(t *testing.T) {
 	}
 }
 
+// TestBE152_Faults shows BE-163.
 func TestBE152_Faults(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)

@@ -27,6 +27,7 @@ func (h *house) manifest(token, status string) export.Manifest {
 	return m
 }
 
+// TestBE155_Status shows BE-160, BE-165, BE-166, BE-174, BE-176, BE-180.
 func TestBE155_Status(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -67,6 +68,7 @@ func TestBE155_Status(t *testing.T) {
 	}
 }
 
+// TestBE156_SeparateStatus shows BE-055, BE-157, BE-158.
 func TestBE156_SeparateStatus(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -136,6 +138,8 @@ func TestBE014_Owner(t *testing.T) {
 }
 
 // TestSB084_LaterToken needs a token that covers what is exported.
+//
+// It shows BE-013.
 func TestSB084_LaterToken(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -207,6 +211,7 @@ func TestBE161_Polls(t *testing.T) {
 	}
 }
 
+// TestBE210_Delete shows BE-211, BE-213.
 func TestBE210_Delete(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)

@@ -45,6 +45,7 @@ func openBenchServer(b *testing.B) *benchServer {
 		Control: "sqlite:" + filepath.Join(dir, "control.db"), Store: "file:" + filepath.Join(dir, "files"),
 		PublicURL: "http://" + l.Addr().String() + "/fhir",
 	}
+	c.defaults()
 	n, err := openNode(b.Context(), a, &c, c.logger(io.Discard))
 	if err != nil {
 		b.Fatal(err)

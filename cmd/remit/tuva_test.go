@@ -48,6 +48,7 @@ func table(t *testing.T, name string) []map[string]string {
 	return rows
 }
 
+// TestTuvaExport shows BE-235.
 func TestTuvaExport(t *testing.T) {
 	t.Parallel()
 	x := readExport(t, exportSet(t, tuvaDuckDB, "tuva"))

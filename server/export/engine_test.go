@@ -162,6 +162,7 @@ func objects(t *testing.T, b *bench) []string {
 	return out
 }
 
+// TestBE170_WholeExport shows BE-171, BE-172, BE-177, BE-201.
 func TestBE170_WholeExport(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, small())
@@ -341,6 +342,7 @@ func TestFilesNamedAlikeWhateverChunkIsFirst(t *testing.T) {
 	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
 }
 
+// TestBE195_Withheld shows BE-164.
 func TestBE195_Withheld(t *testing.T) {
 	t.Parallel()
 	d := small()
@@ -400,6 +402,7 @@ func TestValidatorJudges(t *testing.T) {
 	same(t, "claims", []string{"c11", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
 }
 
+// TestBE234_Duplicates shows BE-230.
 func TestBE234_Duplicates(t *testing.T) {
 	t.Parallel()
 	d := small()
@@ -460,6 +463,7 @@ func TestDuplicatesInSeveralPasses(t *testing.T) {
 	}
 }
 
+// TestBE040_GroupAndPatients shows BE-110.
 func TestBE040_GroupAndPatients(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -48,6 +48,7 @@ func codes(issues []Issue) []string {
 	return out
 }
 
+// TestParseQuery shows BE-065, BE-070, BE-094.
 func TestParseQuery(t *testing.T) {
 	t.Parallel()
 	type want struct {

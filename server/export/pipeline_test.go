@@ -116,6 +116,8 @@ func TestBE101_Elements(t *testing.T) {
 
 // BE-190, BE-191, BE-192: what is gone is told once, as a transaction that
 // deletes it, and never beside the resource itself, be it of another chunk.
+//
+// It shows BE-193.
 func TestBE190_Deletions(t *testing.T) {
 	t.Parallel()
 	d := full()
