@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"remit/mapping/diag"
 	"remit/mapping/syntax"
@@ -372,6 +374,14 @@ func (c *checker) plainForm(t *syntax.Text) bool {
 	return false
 }
 
+// question is what the warehouse is asked of one source, and what it answers.
+type question struct {
+	query  *source.Query
+	index  map[string]int // of each expression among the columns
+	answer []source.Described
+	err    error
+}
+
 // describe prepares all expressions, those of one source together.
 func (c *checker) describe() error {
 	groups := map[*Source][]*Expr{}
@@ -383,24 +393,38 @@ func (c *checker) describe() error {
 		groups[e.Source] = append(groups[e.Source], e)
 	}
 	slices.SortStableFunc(order, func(a, b *Source) int { return cmp.Compare(a.Name, b.Name) })
-	for _, s := range order {
-		index := map[string]int{}
-		q := &source.Query{From: s.Relation, Key: s.Key, Order: s.Order}
+	// The warehouse does the work, and takes several questions at once; what it
+	// says is taken in order.
+	questions := make([]question, len(order))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var asking sync.WaitGroup
+	for i, s := range order {
+		x := &questions[i]
+		x.index = map[string]int{}
+		x.query = &source.Query{From: s.Relation, Key: s.Key, Order: s.Order}
 		for _, e := range groups[s] {
-			if _, ok := index[e.SQL]; !ok {
-				index[e.SQL] = len(q.Columns)
-				q.Columns = append(q.Columns, source.Expr{SQL: e.SQL})
+			if _, ok := x.index[e.SQL]; !ok {
+				x.index[e.SQL] = len(x.query.Columns)
+				x.query.Columns = append(x.query.Columns, source.Expr{SQL: e.SQL})
 			}
 		}
-		described, err := c.env.Warehouse.Describe(c.ctx, q)
-		if err != nil {
-			return fmt.Errorf("prepare the expressions of source %q: %w", s.Name, err)
+		asking.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			x.answer, x.err = c.env.Warehouse.Describe(c.ctx, x.query)
+		})
+	}
+	asking.Wait()
+	for i, s := range order {
+		x := &questions[i]
+		if x.err != nil {
+			return fmt.Errorf("prepare the expressions of source %q: %w", s.Name, x.err)
 		}
-		if len(described) != len(q.Columns) {
-			return fmt.Errorf("prepare the expressions of source %q: %d answers for %d expressions", s.Name, len(described), len(q.Columns))
+		if len(x.answer) != len(x.query.Columns) {
+			return fmt.Errorf("prepare the expressions of source %q: %d answers for %d expressions", s.Name, len(x.answer), len(x.query.Columns))
 		}
 		for _, e := range groups[s] {
-			d := described[index[e.SQL]]
+			d := x.answer[x.index[e.SQL]]
 			if d.Err != nil {
 				c.sqlError(e, d.Err)
 				continue
