@@ -63,6 +63,7 @@ var librarySets = []librarySet{
 		name: "tuva", mappings: "tuva", warehouse: "tuva", schema: "tuva",
 		charge: "item.adjudication[submitted].amount.value", paid: "item.adjudication[benefit].amount.value",
 		member: "identifier.value",
+		views:  []string{"basis", "c4bb220"},
 	},
 	{
 		name: "cms-idr", mappings: "cms-idr", warehouse: "cms-idr", schema: "idr",

@@ -19,6 +19,19 @@ import (
 
 const tuvaDuckDB = "duckdb:../../fixtures/tuva"
 
+// unzipped reads a file of the fixture that may be gzipped.
+func unzipped(t *testing.T, name string, f io.Reader) io.Reader {
+	t.Helper()
+	if !strings.HasSuffix(name, ".gz") {
+		return f
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
 // table reads a table of the fixture as the publisher wrote it.
 func table(t *testing.T, name string) []map[string]string {
 	t.Helper()
@@ -27,13 +40,7 @@ func table(t *testing.T, name string) []map[string]string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var r io.Reader = f
-	if strings.HasSuffix(name, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
-			t.Fatal(err)
-		}
-	}
-	all, err := csv.NewReader(r).ReadAll()
+	all, err := csv.NewReader(unzipped(t, name, f)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

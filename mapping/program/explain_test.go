@@ -85,7 +85,7 @@ func TestExplain(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s/%s: %v", want.typ, want.id, err)
 		}
-		if len(found) != 2 || found[0].View != "" || found[1].View != "basis" {
+		if len(found) != 3 || found[0].View != "" || found[1].View != "basis" || found[2].View != "c4bb220" {
 			t.Fatalf("%s/%s: %d explanations, want one of each view", want.typ, want.id, len(found))
 		}
 		if d := cmp.Diff(want.json, string(found[0].Resource)); d != "" {

@@ -1,3 +1,3 @@
 SELECT DISTINCT m.data_source, m.claim_id, m.patient_id, m.rendering_npi AS npi
-FROM tuva.medical_claim m
+FROM medical_claim m
 WHERE m.rendering_npi IS NOT NULL

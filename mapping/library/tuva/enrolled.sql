@@ -1,4 +1,4 @@
 SELECT e.payer, e.data_source, e.patient_id, min(e.enrollment_start_date) AS first_day, max(e.enrollment_end_date) AS last_day
-FROM tuva.eligibility e
+FROM eligibility e
 WHERE e.payer IS NOT NULL
 GROUP BY e.payer, e.data_source, e.patient_id

@@ -1,5 +1,5 @@
-SELECT m.facility_npi AS npi FROM tuva.medical_claim m WHERE m.facility_npi IS NOT NULL
+SELECT m.facility_npi AS npi FROM medical_claim m WHERE m.facility_npi IS NOT NULL
 UNION
-SELECT m.billing_npi FROM tuva.medical_claim m WHERE m.billing_npi IS NOT NULL
+SELECT m.billing_npi FROM medical_claim m WHERE m.billing_npi IS NOT NULL
 UNION
-SELECT r.dispensing_provider_npi FROM tuva.pharmacy_claim r WHERE r.dispensing_provider_npi IS NOT NULL
+SELECT r.dispensing_provider_npi FROM pharmacy_claim r WHERE r.dispensing_provider_npi IS NOT NULL

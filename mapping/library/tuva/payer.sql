@@ -1,4 +1,4 @@
 SELECT e.payer, count(DISTINCT e.data_source || '/' || e.patient_id) AS member_count
-FROM tuva.eligibility e
+FROM eligibility e
 WHERE e.payer IS NOT NULL
 GROUP BY e.payer

@@ -1,3 +1,3 @@
-SELECT m.rendering_npi AS npi FROM tuva.medical_claim m WHERE m.rendering_npi IS NOT NULL
+SELECT m.rendering_npi AS npi FROM medical_claim m WHERE m.rendering_npi IS NOT NULL
 UNION
-SELECT r.prescribing_provider_npi FROM tuva.pharmacy_claim r WHERE r.prescribing_provider_npi IS NOT NULL
+SELECT r.prescribing_provider_npi FROM pharmacy_claim r WHERE r.prescribing_provider_npi IS NOT NULL
