@@ -70,6 +70,11 @@ func (e *Engine) lines() [][]bool {
 	return [][]bool{{true, false}}
 }
 
+// open says whether a small or a large export could be given a place now.
+func (e *Engine) open(small bool) bool {
+	return slices.ContainsFunc(e.lines(), func(line []bool) bool { return slices.Contains(line, small) })
+}
+
 // take gives an export a place, whether or not there is one: one that has begun
 // is never made to wait.
 func (e *Engine) take(x *control.Export) {

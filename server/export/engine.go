@@ -383,16 +383,19 @@ func (e *Engine) Kickoff(ctx context.Context, r Request, lenient bool) (id strin
 	if err == nil && o.Limited {
 		members, err = json.Marshal(whom{o.members, o.joined})
 	}
+	small := o.Limited && len(o.members) <= smallMembers
 	if err == nil {
 		err = e.Control.AddExport(ctx, &control.Export{ID: id, ClientID: r.ClientID, Request: text, Members: members,
-			Small: o.Limited && len(o.members) <= smallMembers, Owner: e.Node, Created: e.Clock()})
+			Small: small, Owner: e.Node, Created: e.Clock()})
 	}
 	if err != nil {
 		e.end(id, errEnded)
 		return "", fmt.Errorf("kick-off: %w", err)
 	}
 	e.Log.InfoContext(ctx, "export accepted", "job_id", id, "client_id", r.ClientID, "level", string(r.Level), "types", len(r.Types))
-	e.next(ctx)
+	if e.open(small) {
+		e.next(ctx)
+	}
 	e.park(id)
 	return id, nil
 }
