@@ -24,7 +24,7 @@ func (s *Store) Secret(ctx context.Context, name string, n int) ([]byte, error) 
 		return nil, err
 	}
 	var text string
-	if err := s.get(ctx, s.db, &text, "secret-by-name", name); err != nil {
+	if err := s.get(ctx, s.read, &text, "secret-by-name", name); err != nil {
 		return nil, err
 	}
 	value, err := base64.StdEncoding.DecodeString(text)
@@ -154,7 +154,7 @@ func (s *Store) AddGroup(ctx context.Context, g *Group, given []GroupMember) err
 // Group reads one group. Error: ErrNotFound.
 func (s *Store) Group(ctx context.Context, id string) (*Group, error) {
 	var r groupRow
-	if err := s.get(ctx, s.db, &r, "cohort-by-id", id); err != nil {
+	if err := s.get(ctx, s.read, &r, "cohort-by-id", id); err != nil {
 		return nil, err
 	}
 	return r.group()
@@ -164,7 +164,7 @@ func (s *Store) Group(ctx context.Context, id string) (*Group, error) {
 // ErrNotFound.
 func (s *Store) GroupByTicket(ctx context.Context, ticket string) (*Group, error) {
 	var r groupRow
-	if err := s.get(ctx, s.db, &r, "cohort-by-ticket", ticket); err != nil {
+	if err := s.get(ctx, s.read, &r, "cohort-by-ticket", ticket); err != nil {
 		return nil, err
 	}
 	return r.group()
@@ -178,7 +178,7 @@ func (s *Store) GroupsOf(ctx context.Context, clientID string) ([]*Group, error)
 // GroupCount counts a client's groups.
 func (s *Store) GroupCount(ctx context.Context, clientID string) (int, error) {
 	var n int
-	err := s.get(ctx, s.db, &n, "cohort-count", clientID)
+	err := s.get(ctx, s.read, &n, "cohort-count", clientID)
 	return n, err
 }
 

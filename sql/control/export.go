@@ -120,7 +120,7 @@ func (s *Store) AddExport(ctx context.Context, e *Export) error {
 // Members reads an export's Members. Error: ErrNotFound.
 func (s *Store) Members(ctx context.Context, id string) ([]byte, error) {
 	var text string
-	if err := s.get(ctx, s.db, &text, "export-members", id); err != nil {
+	if err := s.get(ctx, s.read, &text, "export-members", id); err != nil {
 		return nil, err
 	}
 	return []byte(text), nil
@@ -129,7 +129,7 @@ func (s *Store) Members(ctx context.Context, id string) ([]byte, error) {
 // Export reads one export in whatever state. Error: ErrNotFound.
 func (s *Store) Export(ctx context.Context, id string) (*Export, error) {
 	var r exportRow
-	if err := s.get(ctx, s.db, &r, "export-by-id", id); err != nil {
+	if err := s.get(ctx, s.read, &r, "export-by-id", id); err != nil {
 		return nil, err
 	}
 	return r.export(), nil
@@ -185,7 +185,7 @@ func (s *Store) RetryExport(ctx context.Context, id string) error {
 // ActiveCount is how many exports of a client are not finished.
 func (s *Store) ActiveCount(ctx context.Context, clientID string) (int, error) {
 	var n int
-	err := s.get(ctx, s.db, &n, "export-active-count", clientID)
+	err := s.get(ctx, s.read, &n, "export-active-count", clientID)
 	return n, err
 }
 
@@ -386,7 +386,7 @@ type Chunk struct {
 // Chunk reads one chunk. Error: ErrNotFound.
 func (s *Store) Chunk(ctx context.Context, id string, n int) (*Chunk, error) {
 	c := new(Chunk)
-	if err := s.get(ctx, s.db, c, "chunk-by-n", id, n); err != nil {
+	if err := s.get(ctx, s.read, c, "chunk-by-n", id, n); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -416,7 +416,7 @@ func (s *Store) OpenChunks(ctx context.Context, id, node string, alive time.Time
 	for i := range waiting {
 		waiting[i].ExportID = id
 	}
-	err = s.get(ctx, s.db, &open, "chunk-open-count", id)
+	err = s.get(ctx, s.read, &open, "chunk-open-count", id)
 	return open, waiting, err
 }
 
@@ -528,7 +528,7 @@ func (s *Store) Files(ctx context.Context, id string) ([]File, error) {
 // File finds a file of a complete export by name. Error: ErrNotFound.
 func (s *Store) File(ctx context.Context, id, name string) (*File, error) {
 	f := new(File)
-	if err := s.get(ctx, s.db, f, "file-by-name", id, name); err != nil {
+	if err := s.get(ctx, s.read, f, "file-by-name", id, name); err != nil {
 		return nil, err
 	}
 	return f, nil

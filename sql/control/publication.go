@@ -80,7 +80,7 @@ func (s *Store) CurrentPublication(ctx context.Context) (*Publication, error) {
 
 func (s *Store) publication(ctx context.Context, name string, args ...any) (*Publication, error) {
 	var r publicationRow
-	if err := s.get(ctx, s.db, &r, name, args...); err != nil {
+	if err := s.get(ctx, s.read, &r, name, args...); err != nil {
 		return nil, err
 	}
 	return r.publication()
