@@ -50,6 +50,9 @@ type Store struct {
 
 	choicesMu sync.Mutex
 	choices   map[string]*Choices
+
+	preparing  sync.Mutex
+	statements map[string]*sqlx.Stmt // of read, by name
 }
 
 // Open opens the store at address, "sqlite:FILE" or "postgres://...", and
@@ -125,7 +128,14 @@ func connect(ctx context.Context, address string) (*Store, error) {
 // Close waits for what is being written and releases the store.
 func (s *Store) Close() error {
 	s.ledger.idle.Wait()
-	err := s.db.Close()
+	var errs []error
+	s.preparing.Lock()
+	for _, st := range s.statements {
+		errs = append(errs, st.Close())
+	}
+	s.statements = nil
+	s.preparing.Unlock()
+	err := errors.Join(append(errs, s.db.Close())...)
 	if s.read != nil && s.read != s.db {
 		err = errors.Join(err, s.read.Close())
 	}
@@ -223,7 +233,15 @@ func (s *Store) get(ctx context.Context, on sqlx.QueryerContext, dst any, name s
 			return fmt.Errorf("%s: %w", name, ErrNotFound)
 		}
 	}
-	err := sqlx.GetContext(ctx, on, dst, s.text(name), args...)
+	var err error
+	if on == sqlx.QueryerContext(s.read) {
+		var st *sqlx.Stmt
+		if st, err = s.prepared(ctx, name); err == nil {
+			err = st.GetContext(ctx, dst, args...)
+		}
+	} else {
+		err = sqlx.GetContext(ctx, on, dst, s.text(name), args...)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
@@ -233,9 +251,32 @@ func (s *Store) get(ctx context.Context, on sqlx.QueryerContext, dst any, name s
 	return nil
 }
 
+// prepared is the statement of that name, prepared once for the readers: what
+// every status request and download asks is then not parsed anew.
+func (s *Store) prepared(ctx context.Context, name string) (*sqlx.Stmt, error) {
+	s.preparing.Lock()
+	defer s.preparing.Unlock()
+	if st := s.statements[name]; st != nil {
+		return st, nil
+	}
+	st, err := s.read.PreparexContext(ctx, s.text(name))
+	if err != nil {
+		return nil, err
+	}
+	if s.statements == nil {
+		s.statements = map[string]*sqlx.Stmt{}
+	}
+	s.statements[name] = st
+	return st, nil
+}
+
 // list reads all rows into dst, a pointer to a slice.
 func (s *Store) list(ctx context.Context, dst any, name string, args ...any) error {
-	if err := sqlx.SelectContext(ctx, s.read, dst, s.text(name), args...); err != nil {
+	st, err := s.prepared(ctx, name)
+	if err == nil {
+		err = st.SelectContext(ctx, dst, args...)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
