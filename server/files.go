@@ -38,7 +38,11 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, s.transient(r, "open file", err))
 		return
 	}
-	s.send(w, r, f, name, func(outcome string) { s.audit(r, access, "download", id, outcome, name) })
+	s.send(w, r, f, name, func(outcome string) {
+		// The bytes are out. The client's next request on this connection need
+		// not wait for the disk of the trail; Stop does.
+		s.trailing.Go(func() { s.audit(r, access, "download", id, outcome, name) })
+	})
 }
 
 // fileAccess finds who asks for a file: by a capability URL, or else by a token

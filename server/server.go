@@ -148,6 +148,9 @@ type Server struct {
 	kickoffs keyedLocks
 	polls    pollLimiter
 
+	// trailing are audit lines of downloads under way.
+	trailing sync.WaitGroup
+
 	mu      sync.Mutex
 	stopped bool
 }
@@ -258,6 +261,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.stopped = true
+	defer s.trailing.Wait()
 	if err := s.http.Shutdown(ctx); err != nil {
 		if closeErr := s.http.Close(); closeErr != nil {
 			return errors.Join(err, closeErr)

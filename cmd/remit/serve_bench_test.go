@@ -29,7 +29,7 @@ type benchServer struct {
 	token string
 }
 
-func openBenchServer(b *testing.B) *benchServer {
+func openBenchServer(b *testing.B, chunkSize int) *benchServer {
 	b.Helper()
 	warehouse, dir := b.TempDir(), b.TempDir()
 	if err := fixtures.Replicate(warehouse, fixtures.Tuva(), replicas); err != nil {
@@ -43,7 +43,7 @@ func openBenchServer(b *testing.B) *benchServer {
 	c := config{
 		Warehouse: "duckdb:" + warehouse, Mappings: "tuva", LogLevel: "error", Policy: "withhold", BulkVersion: 3,
 		Control: "sqlite:" + filepath.Join(dir, "control.db"), Store: "file:" + filepath.Join(dir, "files"),
-		PublicURL: "http://" + l.Addr().String() + "/fhir",
+		PublicURL: "http://" + l.Addr().String() + "/fhir", ChunkSize: chunkSize,
 	}
 	c.defaults()
 	n, err := openNode(b.Context(), a, &c, c.logger(io.Discard))
@@ -90,7 +90,7 @@ func openBenchServer(b *testing.B) *benchServer {
 // answered. One iteration is five seconds.
 func BenchmarkStatus(b *testing.B) {
 	const rate, seconds = 1000, 5
-	s := openBenchServer(b)
+	s := openBenchServer(b, 0)
 	ids := make([]string, rate)
 	now := time.Now()
 	for i := range ids {
@@ -182,7 +182,12 @@ func BenchmarkStatus(b *testing.B) {
 // same bytes by net/http's own file server, in turns. of-plain is our rate as a
 // part of its rate.
 func BenchmarkFiles(b *testing.B) {
-	s := openBenchServer(b)
+	b.Run("chunks of 20000", func(b *testing.B) { benchmarkFiles(b, 0) })
+	b.Run("files of 100000", func(b *testing.B) { benchmarkFiles(b, 1_000_000) })
+}
+
+func benchmarkFiles(b *testing.B, chunkSize int) {
+	s := openBenchServer(b, chunkSize)
 	request := &export.Request{ClientID: "bench", Level: export.LevelSystem, URL: "benchmark"}
 	if err := chooseTypes(s.node, request); err != nil {
 		b.Fatal(err)
