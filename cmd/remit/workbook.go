@@ -181,7 +181,8 @@ type workbookImportCmd struct {
 
 // Help shows a worked line.
 func (workbookImportCmd) Help() string {
-	return "Example: remit workbook import tuva.xlsx --mappings mappings/tuva --dry-run"
+	return "Takes Column, SQL, Literal, Map, Each (the source an element repeats over) and When (the SQL on which it appears), and the keys of maps.\n\n" +
+		"Example: remit workbook import tuva.xlsx --mappings mappings/tuva --dry-run"
 }
 
 // Run lists each change and makes it in the YAML. Nothing is written where one

@@ -159,8 +159,14 @@ func (b *builder) children(el *profiles.Element, at content, here place) {
 		return out
 	}
 	if el != nil && !isPrimitive(el) {
+		first := len(b.rows)
 		for _, c := range el.Children() {
 			b.child(el, c, at, here, take)
+		}
+		for _, r := range b.rows[first:] {
+			if hasType(el, "Coding") && r.Level == here.level+1 && (r.Name == "system" || r.Name == "code") {
+				r.words, r.holder = nil, nil // they stand or fall together: the coding takes the words
+			}
 		}
 	}
 	// What the profile does not speak of is still written, or is a mistake that
@@ -339,6 +345,7 @@ func (b *builder) absent(el *profiles.Element, at *content, here place, orphan, 
 	if r.Status != ByProfile && r.Status != ByRemit && takesScalar(el) {
 		r.owner, r.rel = at.owner, at.rel
 	}
+	r.holder, r.within = at.owner, at.rel
 	r.Group = isBackbone(el)
 	b.rows = append(b.rows, r)
 	if isPrimitive(el) || here.level > 4 || hasType(el, "Reference") || alternative || at.sliced ||
@@ -383,7 +390,7 @@ func (b *builder) one(el *profiles.Element, at content, here place, note string)
 	inner := content{node: n, entries: at.entries, owner: at.owner, rel: at.rel, source: at.source}
 	var alternatives []*syntax.Node
 	if n != nil {
-		r.Pos = n.Pos
+		r.Pos, r.Words, r.words = n.Pos, wordsOf(n), n
 		if n.Each != nil {
 			inner.source = n.Each.Value
 			rule("one per row of %s", n.Each.Value)
@@ -406,20 +413,27 @@ func (b *builder) one(el *profiles.Element, at content, here place, note string)
 			inner.owner = nil
 		}
 		alternatives = b.value(r, el, n, &inner, rule)
+		if onlyWords(n) && takesScalar(el) && isPrimitive(el) {
+			r.owner, r.rel = n, syntax.Path{{Name: "value"}}
+		}
 	} else if len(at.entries) > 0 {
 		r.Pos = at.entries[0].path[0].Pos
+		r.holder, r.within = at.owner, at.rel
 	}
 	r.Source, r.Table = inner.source, b.set.table(inner.source)
 	r.Rule = strings.Join(rules, "; ")
 	r.Group = len(inner.entries) > 0 || len(alternatives) > 0
+	r.filled = n != nil && !onlyWords(n) || r.Group
 	b.show(r)
 	b.rows = append(b.rows, r)
 	for i, alt := range alternatives {
 		p := here
 		p.path += "#" + strconv.Itoa(i+1)
+		first := len(b.rows)
 		b.one(el, content{node: alt, source: inner.source}, p, fmt.Sprintf("choice %d of %d", i+1, len(alternatives)))
+		b.rows[first].alternative = true
 	}
-	if len(inner.entries) == 0 && (n == nil || n.Codes == nil) {
+	if len(inner.entries) == 0 && (n == nil || n.Codes == nil && !onlyWords(n)) {
 		return
 	}
 	if n != nil && len(n.Codes) > 0 && hasType(el, "Coding") {

@@ -104,15 +104,11 @@ func TestFillAll(t *testing.T) {
 					t.Error(d)
 				}
 			}
-			out := &Import{Files: map[string][]byte{}}
-			for file, edits := range im.edits {
-				data, err := im.text(file).apply(edits)
-				if err != nil {
-					t.Fatal(err)
-				}
-				out.Files[file] = data
+			out, err := im.applied()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if err := im.prove(out, defs(t)); err != nil {
+			if _, err := im.prove(out, defs(t)); err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%d changes, %d left to the YAML", len(im.changes), diags.Len())
@@ -129,4 +125,59 @@ func ancestors(path string) []string {
 		}
 	}
 	return out
+}
+
+// Every place of the shipped sets that takes a condition takes one, all at
+// once, beside each, in flow and block form; all else reads back as it was, and
+// the words are in the next workbook.
+func TestConditionAll(t *testing.T) {
+	t.Parallel()
+	for _, name := range library.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files, _ := library.Set(name)
+			s := open(t, files)
+			var diags diag.List
+			im := &importer{name: "book", set: s, crosswalks: Crosswalks(s, defs(t)), diags: &diags, edits: map[string][]edit{}, texts: map[string]*text{}}
+			n := 0
+			for _, c := range im.crosswalks {
+				under := map[string]bool{} // a scalar that is wrapped is one edit
+				for i, r := range c.Rows {
+					if !r.wordable() || !r.filled || under[r.Path] {
+						continue
+					}
+					under[r.Path] = true
+					have := r.Words.tidy()
+					have.When = fmt.Sprintf("zz_%d IN ('a, b', 'c')", i)
+					im.takeRowWords("sheet", i, r, have, r.Words.tidy())
+					n++
+				}
+			}
+			for _, d := range diags.All() {
+				if d.Code != "not-editable" {
+					t.Error(d)
+				}
+			}
+			out, err := im.applied()
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := im.prove(out, defs(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown := 0
+			for _, c := range Crosswalks(after, defs(t)) {
+				for _, r := range c.Rows {
+					if strings.HasPrefix(r.Words.When, "zz_") {
+						shown++
+					}
+				}
+			}
+			if shown == 0 || shown != n-diags.Len() {
+				t.Errorf("%d conditions shown of %d taken over", shown, n-diags.Len())
+			}
+			t.Logf("%d conditions, %d left to the YAML", shown, diags.Len())
+		})
+	}
 }

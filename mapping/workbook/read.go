@@ -45,6 +45,12 @@ func Read(r io.Reader, name string, set *Set, defs *profiles.Set, layout Layout,
 	if !im.belongs(layout) {
 		return nil, nil
 	}
+	words := map[string][]byte{}
+	if im.layout == Remit {
+		if words, err = im.takeWords(defs); err != nil || diags.HasErrors() {
+			return nil, err
+		}
+	}
 	for _, s := range im.sheets {
 		var err error
 		switch {
@@ -62,17 +68,36 @@ func Read(r io.Reader, name string, set *Set, defs *profiles.Set, layout Layout,
 	if diags.HasErrors() {
 		return nil, nil
 	}
-	out := &Import{Changes: im.changes, Files: map[string][]byte{}}
+	files, err := im.applied()
+	if err != nil {
+		return nil, err
+	}
+	after, err := im.prove(files, defs)
+	if err != nil {
+		return nil, err
+	}
+	if im.closed(after, defs); diags.HasErrors() {
+		return nil, nil
+	}
+	for name, data := range words {
+		if files[name] == nil {
+			files[name] = data
+		}
+	}
+	out := &Import{Changes: im.changes, Files: files}
 	slices.SortStableFunc(out.Changes, func(a, b Change) int { return a.Pos.Compare(b.Pos) })
+	return out, nil
+}
+
+// applied carries the edits out.
+func (im *importer) applied() (map[string][]byte, error) {
+	out := map[string][]byte{}
 	for file, edits := range im.edits {
 		data, err := im.text(file).apply(edits)
 		if err != nil {
 			return nil, fmt.Errorf("edit %s: %w", file, err)
 		}
-		out.Files[file] = data
-	}
-	if err := im.prove(out, defs); err != nil {
-		return nil, err
+		out[file] = data
 	}
 	return out, nil
 }
@@ -98,6 +123,8 @@ type importer struct {
 	texts      map[string]*text
 	expected   []expectation
 	keys       []keyExpectation
+	wanted     map[[2]string]wanted // each and when, by file and path
+	opened     []opened
 }
 
 func (im *importer) text(file string) *text {
@@ -320,7 +347,8 @@ func (im *importer) readMapping(s sheet) error {
 		have.SQL = strings.TrimPrefix(tidy(have.SQL), "=")
 		have.Column = strings.TrimPrefix(tidy(have.Column), "=")
 		have = have.tidy()
-		old, _ := h.cell(cells, "Mark")
+		whole, _ := h.cell(cells, "Mark")
+		old, _ := marks(whole)
 		if path == "" {
 			if n > h.row+1 && have != (Cells{}) {
 				im.refuse(s.name, n, "unknown-row", "the row has no FHIR path")

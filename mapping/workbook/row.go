@@ -45,6 +45,7 @@ type Row struct {
 	// What the cells show; cells below are the ones an analyst may fill in.
 	Source, Table, Rule string
 	Cells               Cells
+	Words               Words
 	// Group marks a row whose content lies in the rows below it.
 	Group bool
 
@@ -56,6 +57,15 @@ type Row struct {
 	// owner and rel say where an element that is not written would be.
 	owner *syntax.Node
 	rel   syntax.Path
+
+	words *syntax.Node // what is written, where each and when stand
+	// holder and within say where a map that holds each and when would be, where
+	// nothing is written at the place itself.
+	holder *syntax.Node
+	within syntax.Path
+	// alternative marks a choice of first; filled that something is written
+	// here or below.
+	alternative, filled bool
 }
 
 // Cells are the cells of a row that go back into the YAML.

@@ -4,6 +4,14 @@
 // a quality sheet after a run), and it takes what an analyst filled in back
 // into the YAML, at the place of each value and nowhere else.
 //
+// Taken back are the cells of the green columns: Column, SQL, Literal and Map,
+// the keys of maps, and in our own layout Each, which names the source that an
+// element repeats over, and When, the SQL on which it appears (mapping language,
+// rules 1, 6 and 11). They may stand at an element that is written, or at one
+// that is not, with what it repeats in the rows below. CARIN's layout has no
+// columns for them; its working note shows them. What was emptied is refused:
+// it is removed in the YAML.
+//
 // The room works on the syntax tree and the profiles. It knows neither a
 // warehouse nor a run: column types and examples are handed in as [Facts], a
 // run's counts as [Quality]. Excelize lives here alone.

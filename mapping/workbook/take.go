@@ -465,21 +465,21 @@ func (t *codeTable) targets(cells []string) []string {
 
 // prove reads the changed set again and holds it against what was meant: each
 // row shows what the workbook says, and all others what they showed.
-func (im *importer) prove(out *Import, defs *profiles.Set) error {
-	if len(out.Files) == 0 {
-		return nil
+func (im *importer) prove(out map[string][]byte, defs *profiles.Set) (*Set, error) {
+	if len(out) == 0 {
+		return im.set, nil
 	}
 	files := make(map[string][]byte, len(im.set.Files))
 	for n, data := range im.set.Files {
 		files[n] = data
 	}
-	for n, data := range out.Files {
+	for n, data := range out {
 		files[n] = data
 	}
 	var diags diag.List
 	after := parse(im.set.Name, files, &diags)
 	if err := diags.Err(); err != nil {
-		return fmt.Errorf("the changes do not fit the YAML: %w", err)
+		return nil, fmt.Errorf("the changes do not fit the YAML: %w", err)
 	}
 	want := map[[2]string]expectation{}
 	for _, e := range im.expected {
@@ -495,6 +495,17 @@ func (im *importer) prove(out *Import, defs *profiles.Set) error {
 		for _, r := range c.Rows {
 			at := [2]string{c.Mapping.Pos.File, r.Path}
 			cells := r.Cells.tidy()
+			words := r.Words.tidy()
+			w, ok := im.wanted[at]
+			if ok {
+				words = w.words
+			}
+			if got := now[at]; (ok || words != (Words{})) && (got == nil || got.Words.tidy() != words) {
+				return nil, fmt.Errorf("%s: each and when of %s would not read back as filled in", at[0], r.place())
+			}
+			if w.nested {
+				at[1] += "#1"
+			}
 			if e, ok := want[at]; ok {
 				cells = e.cells
 				if e.nested {
@@ -504,11 +515,11 @@ func (im *importer) prove(out *Import, defs *profiles.Set) error {
 				continue // what is written beside it may give it another form
 			}
 			if got := now[at]; got == nil || got.Cells.tidy() != cells {
-				return fmt.Errorf("%s: %s would not read back as filled in", c.Mapping.Pos.File, r.place())
+				return nil, fmt.Errorf("%s: %s would not read back as filled in", c.Mapping.Pos.File, r.place())
 			}
 		}
 	}
-	return im.proveMaps(after)
+	return after, im.proveMaps(after)
 }
 
 // written says that a row shows something of the mapping.

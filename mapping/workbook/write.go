@@ -53,7 +53,8 @@ var elementColumns = []column{
 	{title: "Slice", width: 24}, {title: "L0", width: 4}, {title: "L1", width: 4}, {title: "L2", width: 4}, {title: "L3", width: 4}, {title: "L4", width: 24},
 	{title: "Flag", width: 6}, {title: "Card.", width: 7}, {title: "Data type / value set", width: 34}, {title: "Description", width: 36}, {title: "Status", width: 15},
 	{title: "Source", width: 13}, {title: "Table", width: 18}, {title: "Column", width: 26, input: true}, {title: "SQL", width: 44, input: true},
-	{title: "Literal", width: 18, input: true}, {title: "Map", width: 12, input: true}, {title: "Rule", width: 40}, {title: "SQL type", width: 12},
+	{title: "Literal", width: 18, input: true}, {title: "Map", width: 12, input: true},
+	{title: "Each", width: 12, input: true}, {title: "When", width: 24, input: true}, {title: "Rule", width: 40}, {title: "SQL type", width: 12},
 	{title: "Example", width: 20}, {title: "Proof", width: 26}, {title: "Note", width: 24, input: true}, {title: "Written at", width: 24}, {title: "FHIR path", width: 46}, {title: "Mark", width: 6, hidden: true},
 }
 
@@ -179,7 +180,7 @@ func (b *book) crosswalk(c *Crosswalk, sheet string, maps map[string]string, o O
 	b.filter(sheet, tableTop, row, len(elementColumns))
 	b.freeze(sheet, tableTop, 1+levels)
 	b.page(sheet, tableTop)
-	b.printArea(sheet, row, 18)
+	b.printArea(sheet, row, 20)
 }
 
 // element writes one row of a mapping's sheet.
@@ -236,23 +237,33 @@ func (b *book) element(sheet string, row int, r *Row, maps map[string]string, o 
 	} else {
 		put(17, r.Cells.Map, input)
 	}
-	put(18, r.Rule, plain)
-	put(19, fact.Type, plain)
-	put(20, fact.Example, plain)
+	word := plain
+	if r.wordable() {
+		word.soft = false
+		if word.fill == "" {
+			word.fill = fillInput
+		}
+	}
+	put(18, r.Words.Each, word)
+	word.mono = true
+	put(19, r.Words.When, word)
+	put(20, r.Rule, plain)
+	put(21, fact.Type, plain)
+	put(22, fact.Example, plain)
 	proof := ""
 	if o.Proof != nil && r.Element != nil {
 		proof = o.proofs[proofKey{r.Mapping.Name, r.Element.Profile.Canonical(), r.Element.ID}].String()
 	}
-	put(21, proof, plain)
-	put(22, "", plain)
+	put(23, proof, plain)
+	put(24, "", plain)
 	at := ""
 	if r.Pos.IsValid() {
 		at = r.Pos.String()
 	}
-	put(23, at, look{border: true, soft: true, fill: base.fill})
-	put(24, r.Path, look{border: true, soft: true, fill: base.fill})
-	put(25, r.Cells.mark(), look{})
-	b.fit(sheet, row, elementColumns, map[int]string{0: r.Slice, 8: types, 9: about, 10: string(r.Status), 12: table, 13: r.Cells.Column, 14: r.Cells.SQL, 15: r.Cells.Literal, 17: r.Rule, 19: fact.Example, 20: proof})
+	put(25, at, look{border: true, soft: true, fill: base.fill})
+	put(26, r.Path, look{border: true, soft: true, fill: base.fill})
+	put(27, r.mark(), look{})
+	b.fit(sheet, row, elementColumns, map[int]string{0: r.Slice, 8: types, 9: about, 10: string(r.Status), 12: table, 13: r.Cells.Column, 14: r.Cells.SQL, 15: r.Cells.Literal, 18: r.Words.When, 19: r.Rule, 21: fact.Example, 22: proof})
 }
 
 // levelText is what the column of a level shows: the element's own name, in the
