@@ -143,7 +143,7 @@ func BenchmarkStatus(b *testing.B) {
 		began := time.Now()
 		for i := range rate * seconds {
 			// A late ticker must not lower the rate.
-			if wait := began.Add(time.Duration(i) * time.Second / rate).Sub(time.Now()); wait > 0 {
+			if wait := time.Until(began.Add(time.Duration(i) * time.Second / rate)); wait > 0 {
 				<-tick.C
 			}
 			if i%rate == 0 {

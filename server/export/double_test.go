@@ -422,5 +422,5 @@ func (b *bench) crash(e *Engine) {
 	for _, id := range ids {
 		e.end(id, errEnded)
 	}
-	b.clock.forward(time.Minute) // past the lease
+	b.clock.forward(e.Lease + time.Minute)
 }

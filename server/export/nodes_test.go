@@ -82,12 +82,14 @@ func (w *sharedWarehouse) Join(_ context.Context, token string) (source.Snapshot
 	return w.hold(from.asOf), nil
 }
 
-// several makes a bench on which several engines share one view.
+// several makes a bench on which several engines share one view. Their leases
+// outlast any load of the machine: what a node does when its next heartbeat or
+// sweep is due, the test does.
 func several(t *testing.T, d *double) (*bench, *sharedWarehouse) {
 	b := newBench(t, d)
 	w := &sharedWarehouse{alive: map[string]*sharedSnapshot{}}
 	b.wh = &w.warehouse
-	b.change = func(o *Options) { o.Warehouse, o.Workers, o.Lease = w, 1, time.Second }
+	b.change = func(o *Options) { o.Warehouse, o.Workers, o.Lease = w, 1, time.Hour }
 	return b, w
 }
 
@@ -177,6 +179,9 @@ func TestNodes_LostWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.engine()
+	if err := front.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	st := wait(t, front, id)
 	if st.State != StateComplete || st.Restarts != 0 {
 		t.Fatalf("export ends as %+v", st)
