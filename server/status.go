@@ -157,7 +157,8 @@ func pollPause(age time.Duration) time.Duration {
 const instant = "2006-01-02T15:04:05.000Z"
 
 // cancel answers DELETE of a status URL (Bulk Data 3.0.0, Delete Request;
-// BE-210..214).
+// BE-210..214). It takes a token that covers the export, as reading its status
+// does (SB-082).
 func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
 	access, p := s.access(r)
 	if p != nil {
@@ -165,7 +166,11 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := chi.URLParam(r, "export")
-	if _, p := s.owned(r, access, id); p != nil {
+	e, p := s.owned(r, access, id)
+	if p == nil {
+		p = s.covered(access, e)
+	}
+	if p != nil {
 		s.refuse(w, p)
 		return
 	}

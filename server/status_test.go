@@ -211,6 +211,17 @@ func TestBE161_Polls(t *testing.T) {
 	}
 }
 
+// TestSB082_DeleteWithinScope lets a token end only what it covers.
+func TestSB082_DeleteWithinScope(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	status := h.kickoff(h.token("alpha", "system/*.rs"), "/$export?_type=Patient,Coverage")
+	small := h.token("alpha", "system/Patient.rs")
+	h.wantOutcome(h.do(http.MethodDelete, status, small, ""), http.StatusForbidden, "forbidden")
+	large := h.token("alpha", "system/Patient.rs system/Coverage.rs")
+	h.wantOutcome(h.do(http.MethodDelete, status, large, ""), http.StatusAccepted, "informational")
+}
+
 // TestBE210_Delete shows BE-211, BE-213.
 func TestBE210_Delete(t *testing.T) {
 	t.Parallel()

@@ -132,8 +132,8 @@ func (l *ledger) change(r *rand.Rand, at string) {
 	}
 }
 
-// world is an engine over a ledger.
-func world(t *testing.T, l *ledger) *Engine {
+// world is an engine over a ledger; more are further mappings, by file.
+func world(t *testing.T, l *ledger, more map[string]string) *Engine {
 	t.Helper()
 	l.write(t)
 	w, err := duckdb.Open(t.Context(), l.dir, duckdb.Options{Threads: 2})
@@ -142,8 +142,10 @@ func world(t *testing.T, l *ledger) *Engine {
 	}
 	t.Cleanup(func() { w.Close() })
 	set := fstest.MapFS{}
-	for name, text := range changingSet {
-		set[name] = &fstest.MapFile{Data: []byte(text)}
+	for _, part := range []map[string]string{changingSet, more} {
+		for name, text := range part {
+			set[name] = &fstest.MapFile{Data: []byte(text)}
+		}
 	}
 	defs, err := profiles.Open(profiles.Options{})
 	if err != nil {
@@ -199,7 +201,7 @@ func (l *ledger) merged(t *testing.T, e *Engine, id string) (there map[string]st
 	return there, gone
 }
 
-// BE-075, BE-080, BE-190, BE-192, BE-194: after any changes, what a client keeps
+// BE-075, BE-080, BE-190, BE-192: after any changes, what a client keeps
 // by _since is what a fresh full export gives, deletions included, and nothing
 // comes that did not change.
 func TestBE080_SinceEqualsFull(t *testing.T) {
@@ -210,7 +212,7 @@ func TestBE080_SinceEqualsFull(t *testing.T) {
 			for range 60 {
 				l.change(r, "2024-01-01 00:00:00")
 			}
-			e := world(t, l)
+			e := world(t, l, nil)
 			id := export(t, e, Request{Types: []string{"Basic", "Patient"}})
 			kept, gone := l.merged(t, e, id)
 			if len(gone) > 0 || len(kept) < 10 {
@@ -250,6 +252,69 @@ func TestBE080_SinceEqualsFull(t *testing.T) {
 	}
 }
 
+const voidedClaims = `resource: Claim
+from: claim
+id: {key: [=claim_id], form: plain}
+set:
+  status: =CASE state WHEN 'void' THEN 'cancelled' WHEN 'error' THEN 'entered-in-error' ELSE 'active' END
+  type: professional
+  use: claim
+  patient: {ref: Patient, key: [=member_id]}
+  created: {absent: unknown}
+  provider: {absent: unknown}
+  priority: {assumed: normal}
+  insurance: {focal: true, sequence: 1, coverage: {absent: unknown}}
+`
+
+// A claim that is voided or entered in error is told as the change that it is: it
+// is in the output with that status, and nothing says that it was deleted. One
+// that the warehouse removed is told as deleted beside it, so that the two are
+// not mistaken for each other.
+func TestBE194_VoidedIsNoDeletion(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	const before = "2024-01-01 00:00:00"
+	l.members["m1"] = [2]string{"male", before}
+	for _, id := range []string{"kept", "voided", "mistaken", "removed"} {
+		l.claims[id] = [3]string{"m1", "final", before}
+	}
+	e := world(t, l, map[string]string{"claim.yaml": voidedClaims})
+	r := Request{Types: []string{"Claim"}}
+	id := export(t, e, r)
+	there, gone := l.merged(t, e, id)
+	if len(there) != 4 || len(gone) != 0 {
+		t.Fatalf("%v, deleted %v", there, gone)
+	}
+	st, err := e.Status(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := st.TransactionTime.Add(time.Millisecond).Format("2006-01-02 15:04:05.000")
+	l.claims["voided"] = [3]string{"m1", "void", at}
+	l.claims["mistaken"] = [3]string{"m1", "error", at}
+	delete(l.claims, "removed")
+	l.gone = append(l.gone, "removed,m1,"+at)
+	l.write(t)
+	r.Since = st.TransactionTime
+	for _, again := range []Request{r, {Types: r.Types}} {
+		there, gone = l.merged(t, e, export(t, e, again))
+		want, wantGone := map[string]string{"Claim/voided": "cancelled", "Claim/mistaken": "entered-in-error"}, []string{"Claim/removed"}
+		if again.Since.IsZero() {
+			want["Claim/kept"], wantGone = "active", nil
+		}
+		got := map[string]string{}
+		for key, line := range there {
+			var c struct{ Status string }
+			if err := json.Unmarshal([]byte(line), &c); err != nil {
+				t.Fatal(err)
+			}
+			got[key] = c.Status
+		}
+		same(t, "status by claim", want, got)
+		same(t, "deleted", wantGone, gone)
+	}
+}
+
 // BE-145, BE-146, BE-149: blocks by patient, each with its header and whole; the
 // count leaves headers out.
 func TestBE145_Blocks(t *testing.T) {
@@ -258,7 +323,7 @@ func TestBE145_Blocks(t *testing.T) {
 	for range 120 {
 		l.change(r, "2024-01-01 00:00:00")
 	}
-	e := world(t, l)
+	e := world(t, l, nil)
 	e.Limits.Lines = 10
 	plain, _ := l.merged(t, e, export(t, e, Request{Types: []string{"Basic", "Patient"}}))
 	id := export(t, e, Request{Types: []string{"Basic", "Patient"}, Organize: "Patient"})
