@@ -258,7 +258,7 @@ func (p *placer) coding(at spot, n *syntax.Node, sc *scope) []*Node {
 	if code.Assumed != nil && code.IsMap() && code.Map == nil {
 		return p.assumedCode(at, n, code, sc)
 	}
-	literal, v, ok := p.value(code, sc)
+	literal, v, ok := p.alone(code, "the code of a coding", sc)
 	if !ok {
 		return nil
 	}
@@ -321,7 +321,7 @@ func (p *placer) codingSystem(out *Node, at spot, n *syntax.Node, sc *scope) boo
 			WithHint("write {system: ..., code: ...}")
 		return false
 	}
-	literal, v, ok := p.value(n, sc)
+	literal, v, ok := p.alone(n, "the system of a coding", sc)
 	if !ok {
 		return false
 	}

@@ -190,6 +190,31 @@ func (c *checker) value(n *syntax.Node, sc *scope) (literal *syntax.Text, v *Val
 	return nil, nil, false
 }
 
+// alone is value where nothing but the value may stand: a word beside map that
+// nobody reads there, such as when, would be lost without a message.
+func (c *checker) alone(n *syntax.Node, what string, sc *scope) (literal *syntax.Text, v *Value, ok bool) {
+	if n.Map != nil {
+		for _, w := range []struct {
+			name string
+			at   *syntax.Text
+		}{{"each", n.Each}, {"where", n.Where}, {"when", n.When}, {"absent", n.Absent}, {"raw", n.Raw}} {
+			if w.at != nil {
+				c.diags.Errorf(w.at.Pos, "misplaced-word", "%s takes no %s", what, w.name)
+				return nil, nil, false
+			}
+		}
+		if n.Key != nil {
+			c.diags.Errorf(n.KeyPos, "misplaced-word", "%s takes no key", what)
+			return nil, nil, false
+		}
+		if n.Assumed != nil {
+			c.diags.Errorf(n.Assumed.Pos, "misplaced-word", "%s takes no assumed beside map", what)
+			return nil, nil, false
+		}
+	}
+	return c.value(n, sc)
+}
+
 func (c *checker) mapped(n *syntax.Node, sc *scope) *Value {
 	name := strings.ToLower(n.Map.Value)
 	m := c.maps[name]
@@ -241,7 +266,7 @@ func (c *checker) mapped(n *syntax.Node, sc *scope) *Value {
 func (c *checker) parts(list []*syntax.Node, sc *scope) []Part {
 	var out []Part
 	for _, n := range list {
-		literal, v, ok := c.value(n, sc)
+		literal, v, ok := c.alone(n, "a part of a key", sc)
 		if !ok {
 			out = append(out, Part{Pos: n.Pos})
 			continue
