@@ -76,7 +76,8 @@ func (s *Server) published(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, plain, body)
 }
 
-// page finds the page of the path, for a client that may have all of it.
+// page finds the page of the path, for a client that may have all of it, and in
+// the full view: there is no other one of it.
 func (s *Server) page(r *http.Request, access *auth.Access) (*export.PublishedManifest, *problem) {
 	m, err := s.options.Publications.Manifest(r.Context(), chi.URLParam(r, "export"), s.base+publishPath, s.authenticator() != nil)
 	switch {
@@ -84,6 +85,9 @@ func (s *Server) page(r *http.Request, access *auth.Access) (*export.PublishedMa
 		return nil, fail("not-found", "nothing is published here, or not any more")
 	case err != nil:
 		return nil, s.transient(r, "read publication", err)
+	}
+	if access.Client.View != "" {
+		return nil, insufficient("the publication is of the full view, which the client may not have; kick off an export")
 	}
 	for _, t := range m.Types {
 		if !access.MayExport(t) || s.restrict(access, auth.Read|auth.Search, t) != nil {

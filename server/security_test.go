@@ -202,6 +202,69 @@ func TestSB084_LaterQueries(t *testing.T) {
 	}
 }
 
+// TestSB084_LaterRegistration shuts an export to a client whose registration
+// gives less by now: another view, or fewer groups (BE-016, PR-059).
+func TestSB084_LaterRegistration(t *testing.T) {
+	t.Parallel()
+	h := setup(t, nil)
+	scopes, _ := auth.ParseScopes("system/*.rs")
+	full := export.Request{Level: export.LevelSystem}
+	viewed := export.Request{Level: export.LevelSystem, View: "nonfinancial"}
+	group := export.Request{Level: export.LevelGroup, Group: "g1"}
+	fenced := export.Request{Level: export.LevelGroup, Group: "g1", Fenced: true, Fence: []string{"g1", "g2"}}
+	made := export.Request{Level: export.LevelGroup, Group: "own", Fenced: true, Fence: []string{"g1"}}
+	for _, tc := range []struct {
+		name   string
+		client auth.Client
+		r      export.Request
+		ok     bool
+	}{
+		{"all", auth.Client{}, full, true},
+		{"a wider view", auth.Client{}, viewed, true},
+		{"the same view", auth.Client{View: "nonfinancial"}, viewed, true},
+		{"a view since", auth.Client{View: "nonfinancial"}, full, false},
+		{"another view", auth.Client{View: "minimal"}, viewed, false},
+		{"groups since", auth.Client{Groups: []string{"g1"}}, full, false},
+		{"its group", auth.Client{Groups: []string{"g1"}}, group, true},
+		{"its group, of fewer", auth.Client{Groups: []string{"g1"}}, fenced, true},
+		{"another group", auth.Client{Groups: []string{"g2"}}, fenced, false},
+		{"no group", auth.Client{Groups: []string{}}, group, false},
+		{"a group it made", auth.Client{Groups: []string{"g1", "g2"}}, made, true},
+		{"a group it made, of other rosters", auth.Client{Groups: []string{"g2"}}, made, false},
+		{"a group it made of everybody", auth.Client{Groups: []string{"g1"}}, export.Request{Level: export.LevelGroup, Group: "own"}, false},
+	} {
+		p := h.server.covered(&auth.Access{Client: &tc.client, Scopes: scopes}, &export.Status{Request: tc.r})
+		if (p == nil) != tc.ok {
+			t.Errorf("%s: covered %v, want %v", tc.name, p == nil, tc.ok)
+		}
+	}
+}
+
+// TestPR003_PublicationView keeps what is published, which is of the full view,
+// from clients that have another.
+func TestPR003_PublicationView(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) { o.Publications = doublePublications{} })
+	h.register("views", "system/*.rs", nil)
+	view := func(name string) {
+		t.Helper()
+		if err := h.store.Change(t.Context(), "views", auth.Rules{}, func(have *auth.Registration) { have.View = name }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paths := []string{publishPath, publishPath + "/p1", publishPath + "/p1/Organization.1.ndjson"}
+	view("nonfinancial")
+	for _, path := range paths {
+		h.wantOutcome(h.do(http.MethodGet, path, h.token("views", ""), ""), http.StatusForbidden, "forbidden")
+	}
+	view("")
+	for _, path := range paths {
+		if a := h.do(http.MethodGet, path, h.token("views", ""), ""); a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
 // Every answer bears the headers that keep browsers from harm, whatever its
 // status.
 func TestSecurityHeaders(t *testing.T) {

@@ -39,9 +39,12 @@ func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export
 	return e, nil
 }
 
-// covered checks that the token still covers all that is exported (BE-013,
-// SB-084).
+// covered checks that the token and the registration still cover all that is
+// exported (BE-013, SB-084).
 func (s *Server) covered(access *auth.Access, e *export.Status) *problem {
+	if !registered(access, &e.Request) {
+		return insufficient("the client may not have all of this export any more")
+	}
 	now := s.restrict(access, auth.Read|auth.Search, e.Request.Types...)
 	for _, t := range e.Request.Types {
 		covers := access.MayExport(t)
@@ -57,6 +60,18 @@ func (s *Server) covered(access *auth.Access, e *export.Status) *problem {
 		}
 	}
 	return nil
+}
+
+// registered says that a client's registration still gives the view and the
+// members of an export, which it may have narrowed since.
+func registered(access *auth.Access, r *export.Request) bool {
+	if view := access.Client.View; view != "" && view != r.View {
+		return false
+	}
+	if access.Client.Groups == nil || r.Level == export.LevelGroup && access.MayHaveGroup(r.Group) {
+		return true
+	}
+	return r.Fenced && !slices.ContainsFunc(r.Fence, func(g string) bool { return !access.MayHaveGroup(g) })
 }
 
 // within says that every resource that passes query also passes may: it has all
