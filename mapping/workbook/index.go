@@ -2,7 +2,6 @@ package workbook
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,12 +34,6 @@ func mapIdentity(m *syntax.Map) string {
 		return "conceptmap " + m.ConceptMap.Value
 	}
 	return "inline"
-}
-
-func sorted(list []string) []string {
-	out := slices.Clone(list)
-	slices.Sort(out)
-	return out
 }
 
 // Counts tell how a mapping covers its profile.

@@ -685,6 +685,52 @@ func TestImportMovedOn(t *testing.T) {
 	}
 }
 
+// A workbook from before there were columns for each and when is taken as one
+// that says nothing of them.
+func TestImportWithoutWords(t *testing.T) {
+	t.Parallel()
+	s := open(t, small())
+	f, err := excelize.OpenReader(bytes.NewReader(write(t, s, Options{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	rows, err := f.GetRows("patient")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suffixed := 0
+	for i, r := range rows {
+		if i < tableTop || len(r) < len(elementColumns) {
+			continue
+		}
+		value, words := marks(r[len(elementColumns)-1])
+		if words != "" {
+			suffixed++
+		}
+		if err := f.SetCellStr("patient", cell(i+1, len(elementColumns)), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if suffixed != 1 {
+		t.Errorf("%d rows have words, telecom#1 does", suffixed)
+	}
+	for _, title := range []string{"R4", "S4"} {
+		if err := f.SetCellStr("patient", title, "gone"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := edited(t, bytesOf(t, f), []fill{{"patient", "name.family", "Column", "surname"}})
+	var diags diag.List
+	im, err := Read(bytes.NewReader(data), "book.xlsx", s, defs(t), "", &diags)
+	if err != nil || diags.Len() > 0 {
+		t.Fatal(err, diags.Err())
+	}
+	if len(im.Changes) != 1 || im.Changes[0].Text != "name.family: =last -> =surname" {
+		t.Error(im.Changes)
+	}
+}
+
 func TestForeignWorkbook(t *testing.T) {
 	t.Parallel()
 	f := excelize.NewFile()

@@ -3,6 +3,8 @@ package workbook
 import (
 	"fmt"
 	"io"
+	mapkeys "maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +39,9 @@ type Options struct {
 	// Prepared is shown on the index; the zero time is not.
 	Prepared time.Time
 
-	tables func(source string) string
-	proofs map[proofKey]*proofCount
+	tables   func(source string) string
+	children []string // the sources that have a parent, which each may name
+	proofs   map[proofKey]*proofCount
 }
 
 // The sheets that are not a mapping's or a map's.
@@ -71,6 +74,11 @@ type origin struct{ sheet, kind, name, identity string }
 func Write(w io.Writer, set *Set, defs *profiles.Set, o Options, diags *diag.List) error {
 	crosswalks := Crosswalks(set, defs)
 	o.tables, o.proofs = set.table, proofs(o.Proof)
+	for _, x := range set.Sources.Sources {
+		if x.Parent != nil || x.Unpivot != nil {
+			o.children = append(o.children, x.Name.Value)
+		}
+	}
 	b := newBook()
 	defer func() { _ = b.file.Close() }()
 	var tables []*codeTable
@@ -176,7 +184,8 @@ func (b *book) crosswalk(c *Crosswalk, sheet string, maps map[string]string, o O
 		row++
 		b.element(sheet, row, r, maps, o)
 	}
-	b.choices(sheet, row, maps)
+	b.choices(sheet, "Q", row, slices.Sorted(mapkeys.Keys(maps)))
+	b.choices(sheet, "R", row, o.children)
 	b.filter(sheet, tableTop, row, len(elementColumns))
 	b.freeze(sheet, tableTop, 1+levels)
 	b.page(sheet, tableTop)
@@ -330,18 +339,15 @@ func (o *Options) fact(r *Row) Fact {
 	return out
 }
 
-// choices offers the names of the maps in the Map column.
-func (b *book) choices(sheet string, bottom int, maps map[string]string) {
-	names := make([]string, 0, len(maps))
-	for n := range maps {
-		names = append(names, n)
-	}
+// choices offers names in a column of a mapping's sheet, so many as Excel holds
+// in a list.
+func (b *book) choices(sheet, col string, bottom int, names []string) {
 	if len(names) == 0 || len(strings.Join(names, ",")) > 250 || bottom == tableTop {
 		return
 	}
 	v := excelize.NewDataValidation(true)
-	v.Sqref = "Q" + strconv.Itoa(tableTop+1) + ":Q" + strconv.Itoa(bottom)
-	b.try(v.SetDropList(sorted(names)))
+	v.Sqref = col + strconv.Itoa(tableTop+1) + ":" + col + strconv.Itoa(bottom)
+	b.try(v.SetDropList(names))
 	b.try(b.file.AddDataValidation(sheet, v))
 }
 
