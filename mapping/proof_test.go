@@ -110,3 +110,54 @@ set:
 		t.Error("the JSON is not the report")
 	}
 }
+
+// TestProofHidesNothing: of small mappings whose rows, or whose words, break a
+// rule in ways that the shipped sets do not, a validator that leaves out what is
+// proved finds what one that judges everything finds.
+func TestProofHidesNothing(t *testing.T) {
+	w := warehouse(t, "testdata/warehouse")
+	for name, tc := range map[string]struct{ mapping, code string }{
+		"text without its code": {
+			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n  clinicalStatus:\n    text: =family\n" +
+				"    coding: {system: 'http://terminology.hl7.org/CodeSystem/condition-clinical', code: active, when: \"=given IS NOT NULL\"}\n",
+			"binding-no-code",
+		},
+		"text whose code is empty": {
+			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n  verificationStatus:\n    text: =family\n" +
+				"    coding: {system: 'http://terminology.hl7.org/CodeSystem/condition-ver-status', code: =given}\n",
+			"binding-no-code",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := must(t, w, files(map[string]string{
+				"sources.yaml": "sources:\n  member: {table: member, key: [member_id]}\n",
+				"patient.yaml": "resource: Patient\nfrom: member\nid: {key: [=member_id]}\nset: {identifier: {system: 'urn:m', value: =member_id}}\n",
+				"other.yaml":   tc.mapping,
+			}))
+			judge := func(proved profiles.Proved) (found []string) {
+				v, err := profileSet(t).Validator(profiles.ValidatorOptions{Proved: proved})
+				if err != nil {
+					t.Fatal(err)
+				}
+				found, _, err = emitted(t, w, p, program.Request{}, func(e *program.Emitted) string {
+					codes := string(e.Key)
+					for _, f := range v.Validate(e.Resource, nil) {
+						codes += " " + f.Code
+					}
+					return codes
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return found
+			}
+			without, with := judge(nil), judge(p.Proof().Proved())
+			if !strings.Contains(strings.Join(without, "\n"), tc.code) {
+				t.Errorf("nothing of %s: %s", tc.code, without)
+			}
+			if d := cmp.Diff(without, with); d != "" {
+				t.Errorf("findings without and with what is proved (-without +with):\n%s", d)
+			}
+		})
+	}
+}

@@ -455,7 +455,7 @@ func (p *prover) bound(n *Node, b *profiles.Binding) (Status, string) {
 				inner = append(inner, c)
 			}
 		}
-		if n.Absent != nil || len(inner) == 0 {
+		if n.Absent != nil || len(inner) == 0 || b.Strength == "required" && !p.alwaysCoded(n, inner) {
 			break
 		}
 		return p.worst(inner, b)
@@ -492,6 +492,18 @@ func (p *prover) bound(n *Node, b *profiles.Binding) (Status, string) {
 		return Undecidable, "the codes of " + b.ValueSet + " are not loaded"
 	}
 	return CheckedPerResource, "the code comes from rows: " + at
+}
+
+// alwaysCoded says that a concept does not stand without one of its codings: one
+// is always there, or they alone bring content, without which nothing is written
+// (rule 11).
+func (p *prover) alwaysCoded(concept *Node, codings []*Node) bool {
+	if slices.ContainsFunc(codings, p.unconditional) {
+		return true
+	}
+	return concept.Data && !slices.ContainsFunc(concept.Children, func(c *Node) bool {
+		return c.Element.Name() != "coding" && (c.Data || c.Absent != nil || c.Assumed != nil)
+	})
 }
 
 func (p *prover) worst(list []*Node, b *profiles.Binding) (Status, string) {
