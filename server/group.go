@@ -35,8 +35,10 @@ type Groups interface {
 	Delete(ctx context.Context, clientID, id string) error
 	// Read lays a group down. Error: export.ErrNotFound.
 	Read(ctx context.Context, clientID, id string) (*export.Resource, error)
-	// List lays down the client's groups that pass a filter.
-	List(ctx context.Context, clientID string, filter *search.Filter) ([]export.Resource, error)
+	// List lays down a page of the client's groups that pass a filter: at most
+	// count behind the first skip of them, fewer where they are large. more says
+	// that others follow.
+	List(ctx context.Context, clientID string, filter *search.Filter, skip, count int) (page []export.Resource, more bool, err error)
 	// Ticket finds the group whose last change has the ticket. Error:
 	// export.ErrNotFound.
 	Ticket(ctx context.Context, clientID, ticket string) (*control.Group, error)

@@ -135,12 +135,12 @@ func (d doubleGroups) Read(_ context.Context, clientID, id string) (*export.Reso
 	return d.Resource(context.Background(), d.group())
 }
 
-func (d doubleGroups) List(_ context.Context, clientID string, _ *search.Filter) ([]export.Resource, error) {
+func (d doubleGroups) List(_ context.Context, clientID string, _ *search.Filter, skip, count int) ([]export.Resource, bool, error) {
 	res, err := d.Read(context.Background(), clientID, "g9")
-	if err != nil {
-		return nil, nil // of another client
+	if err != nil || skip > 0 {
+		return nil, false, nil // of another client, or on an earlier page
 	}
-	return []export.Resource{*res}, nil
+	return []export.Resource{*res}[:min(count, 1)], count == 0, nil
 }
 
 func (d doubleGroups) Ticket(_ context.Context, clientID, ticket string) (*control.Group, error) {
@@ -152,6 +152,28 @@ func (d doubleGroups) Ticket(_ context.Context, clientID, ticket string) (*contr
 
 func (doubleGroups) Resource(_ context.Context, x *control.Group) (*export.Resource, error) {
 	return &export.Resource{Type: "Group", ID: x.ID, Version: x.Version, JSON: []byte(`{"resourceType":"Group","id":"g9"}`)}, nil
+}
+
+// TestGroupSearch searches a client's own groups: none of them where it asks for
+// no resources, and by POST as by GET (R4, RESTful API, search).
+func TestGroupSearch(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) {
+		withReads(t)(o)
+		o.Groups = doubleGroups{}
+	})
+	token := h.token("alpha", "system/*.rs")
+	if a := h.do(http.MethodGet, "/Group?_count=0", token, ""); a.status != http.StatusOK || bytes.Contains(a.body, []byte(`"next"`)) || bytes.Contains(a.body, []byte(`"entry"`)) {
+		t.Errorf("no resources: %d %s", a.status, a.body)
+	}
+	for _, path := range []string{"/Group/_search", "/Patient/_search"} {
+		if a := h.do(http.MethodPost, path, token, "_count=5", "Content-Type", "application/x-www-form-urlencoded"); a.status != http.StatusOK {
+			t.Errorf("POST %s: %d %s", path, a.status, a.body)
+		}
+	}
+	if a := h.do(http.MethodGet, "/Group", token, ""); !bytes.Contains(a.body, []byte(`"fullUrl":"`+h.base+`/Group/g9"`)) {
+		t.Errorf("its own: %d %s", a.status, a.body)
+	}
 }
 
 // doublePublications publishes one file of Organization.

@@ -265,22 +265,19 @@ func (s *Server) searchPage(w http.ResponseWriter, r *http.Request, access *auth
 func (s *Server) gather(r *http.Request, access *auth.Access, resourceType string, filter *search.Filter, q *query) ([]export.Resource, *query, *problem) {
 	var page []export.Resource
 	next := &query{Text: q.Text, Count: q.Count, Own: q.Own}
+	if q.Count == 0 {
+		return nil, nil, nil // asked for no resources
+	}
 	if resourceType == groupType && s.options.Groups != nil && q.After == nil {
-		own, err := s.options.Groups.List(r.Context(), access.Client.ID, filter)
+		own, more, err := s.options.Groups.List(r.Context(), access.Client.ID, filter, q.Own, q.Count)
 		if err != nil {
 			return nil, nil, s.transient(r, "search", err)
 		}
-		page = own[min(q.Own, len(own)):]
-		page = page[:min(len(page), q.Count)]
-		if next.Own += len(page); next.Own < len(own) {
+		page = own
+		next.Own += len(page)
+		if more || len(page) == q.Count {
 			return page, next, nil
 		}
-	}
-	switch {
-	case q.Count == 0:
-		return nil, nil, nil // asked for no resources
-	case len(page) == q.Count:
-		return page, next, nil
 	}
 	b, p := s.bounds(access, auth.Search, resourceType)
 	if p != nil {

@@ -340,6 +340,7 @@ func (s *Server) routes() http.Handler {
 		if s.options.Reads != nil {
 			if s.options.Groups != nil {
 				s.route(r, "/"+groupType, methods{http.MethodGet: s.searchType, http.MethodHead: s.searchType, http.MethodPost: s.createGroup})
+				s.route(r, "/"+groupType+"/_search", methods{http.MethodPost: s.searchType})
 				s.route(r, "/"+groupType+"/{id}", methods{http.MethodGet: s.instance, http.MethodHead: s.instance,
 					http.MethodPut: s.updateGroup, http.MethodDelete: s.deleteGroup})
 				s.route(r, groupStatusPath+"{ticket}", methods{http.MethodGet: s.groupStatus, http.MethodDelete: s.cancelGroup})

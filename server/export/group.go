@@ -45,6 +45,9 @@ type GroupOptions struct {
 	// Lease is after what silence another server takes a computation over;
 	// default 2 min.
 	Lease time.Duration
+	// Builds is how many groups may be computed at once, each a walk through the
+	// types of its criteria; default 2. Further ones wait.
+	Builds int
 }
 
 // Groups are the groups that clients make, beside the rosters of the mapping
@@ -60,6 +63,7 @@ type Groups struct {
 	engine *Engine
 	reader *Reader
 	o      GroupOptions
+	builds chan struct{} // a place for each group that is computed
 
 	mu      sync.Mutex
 	stop    context.CancelFunc
@@ -78,7 +82,10 @@ func (e *Engine) Groups(r *Reader, o GroupOptions) *Groups {
 	if o.Lease <= 0 {
 		o.Lease = 2 * time.Minute
 	}
-	return &Groups{engine: e, reader: r, o: o}
+	if o.Builds <= 0 {
+		o.Builds = 2
+	}
+	return &Groups{engine: e, reader: r, o: o, builds: make(chan struct{}, o.Builds)}
 }
 
 // Start begins to compute members in the background, those first that an
@@ -330,31 +337,46 @@ func (g *Groups) Resource(ctx context.Context, x *control.Group) (*Resource, err
 	return &Resource{Type: groupType, ID: x.ID, Version: x.Version, Updated: updated, JSON: line}, nil
 }
 
-// List lays down a client's groups that pass the filter, oldest first.
-func (g *Groups) List(ctx context.Context, clientID string, filter *search.Filter) ([]Resource, error) {
+// List lays down a page of a client's groups that pass the filter, oldest
+// first: at most count behind the first skip of them, fewer where they are
+// large. more says that others follow.
+func (g *Groups) List(ctx context.Context, clientID string, filter *search.Filter, skip, count int) (page []Resource, more bool, err error) {
 	all, err := g.engine.Control.GroupsOf(ctx, clientID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if filter == nil {
+		all, skip = all[min(skip, len(all)):], 0
 	}
 	var parser r4.Parser
 	var tree r4.Resource
-	var out []Resource
+	size := 0
 	for _, x := range all {
+		if filter == nil && len(page) >= count {
+			return page, true, nil
+		}
 		res, err := g.Resource(ctx, x)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if filter != nil {
 			if problems := parser.Parse(res.JSON, &tree); len(problems) > 0 {
-				return nil, fmt.Errorf("read group: %s", problems[0].Code)
+				return nil, false, fmt.Errorf("read group: %s", problems[0].Code)
 			}
 			if !filter.Match(&tree) {
 				continue
 			}
 		}
-		out = append(out, *res)
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if size += len(res.JSON); len(page) >= count || len(page) > 0 && size > maxPageBytes {
+			return page, true, nil
+		}
+		page = append(page, *res)
 	}
-	return out, nil
+	return page, false, nil
 }
 
 // build computes the members of a group that was claimed, by what its client
@@ -371,9 +393,25 @@ func (g *Groups) build(ctx context.Context, x *control.Group) {
 	g.buildFor(ctx, x, &b)
 }
 
+// buildFor computes the members of a group, once there is a place for it.
 func (g *Groups) buildFor(ctx context.Context, x *control.Group, b *Bounds) {
+	select {
+	case g.builds <- struct{}{}:
+		defer func() { <-g.builds }()
+	case <-ctx.Done():
+		return
+	}
+	// Who waited long may find that another hand has taken the group.
+	now, err := g.engine.Control.Group(ctx, x.ID)
+	if err == nil && (now.Version != x.Version || !now.Seen.Equal(x.Seen)) || errors.Is(err, control.ErrNotFound) {
+		return
+	}
 	began := g.engine.Clock()
-	found, asOf, err := g.compute(ctx, x, b)
+	var found []string
+	var asOf time.Time
+	if err == nil {
+		found, asOf, err = g.compute(ctx, x, b)
+	}
 	if err == nil {
 		members := make([]control.GroupMember, len(found))
 		for i, p := range found {

@@ -3,10 +3,12 @@ package export
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"remit/mapping/program"
+	"remit/profiles/search"
 	"remit/sql/control"
 )
 
@@ -90,6 +92,102 @@ func TestBE260_MadeGroups(t *testing.T) {
 	}
 	if _, err := e.Kickoff(t.Context(), Request{ClientID: "a", Level: LevelGroup, Group: group, Types: allTypes}, false); !errors.Is(err, ErrGroupFailed) {
 		t.Errorf("a group that failed gives %v", err)
+	}
+}
+
+// A client's groups are listed page by page, so that no answer holds all of them.
+func TestBE265_GroupPages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	g := b.engine().Groups(nil, GroupOptions{})
+	var want []string
+	for range 5 {
+		want = append(want, made(t, b, "a", nil))
+	}
+	made(t, b, "b", nil)
+	params, err := search.Bundled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter, problems := params.ParseFor("Group", "_id="+strings.Join(want[1:4], ","), search.Options{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for _, tc := range []struct {
+		filter      *search.Filter
+		skip, count int
+		want        []string
+		more        bool
+	}{
+		{nil, 0, 2, want[:2], true},
+		{nil, 2, 2, want[2:4], true},
+		{nil, 4, 2, want[4:], false},
+		{nil, 0, 5, want, false},
+		{nil, 9, 2, nil, false},
+		{filter, 0, 2, want[1:3], true},
+		{filter, 2, 2, want[3:4], false},
+	} {
+		page, more, err := g.List(t.Context(), "a", tc.filter, tc.skip, tc.count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range page {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, tc.want) || more != tc.more {
+			t.Errorf("%d from %d, filtered %v: %v, more %v; want %v, %v", tc.count, tc.skip, tc.filter != nil, got, more, tc.want, tc.more)
+		}
+	}
+}
+
+// Groups that a client asks for all at once are computed a few at a time, each
+// by one hand.
+func TestBE261_BuildsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	e := b.engine()
+	g := e.Groups(e.Reader(ReadOptions{}), GroupOptions{Builds: 1})
+	state := func(id string) control.GroupState {
+		t.Helper()
+		x, err := b.control.Group(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x.State
+	}
+	add := func() *control.Group {
+		t.Helper()
+		x := &control.Group{ID: newID(), ClientID: "a", Ticket: newID(), Resource: []byte("{}"), State: control.GroupBuilding,
+			Filters: []string{"Patient?gender=female"}, Seen: b.clock.now().Truncate(time.Millisecond), Created: b.clock.now(), Updated: b.clock.now()}
+		if err := b.control.AddGroup(t.Context(), x, nil); err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	mine, taken := add(), add()
+	claimed := *taken
+	if err := b.control.ClaimGroup(t.Context(), &claimed, b.clock.now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	g.builds <- struct{}{} // the one place
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.buildFor(t.Context(), mine, &Bounds{ClientID: "a"})
+	}()
+	if got := state(mine.ID); got != control.GroupBuilding {
+		t.Errorf("without a place: %s", got)
+	}
+	<-g.builds
+	<-done
+	// The bench's program cannot be searched, so what is begun fails.
+	if got := state(mine.ID); got != control.GroupFailed {
+		t.Errorf("with a place: %s", got)
+	}
+	g.buildFor(t.Context(), taken, &Bounds{ClientID: "a"})
+	if got := state(taken.ID); got != control.GroupBuilding {
+		t.Errorf("taken by another hand: %s", got)
 	}
 }
 
