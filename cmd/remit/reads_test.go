@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -407,4 +408,39 @@ func matches(t *testing.T, f *search.Filter, line string) bool {
 		t.Fatal(problems)
 	}
 	return f.Match(&res)
+}
+
+// A search that names its resources keeps to its time, too: each page holds one
+// at least, and together they hold all.
+func TestSearchOfIDsKeepsItsTime(t *testing.T) {
+	t.Parallel()
+	n := splitNode(t)
+	page, err := n.reader.Search(t.Context(), export.Search{Type: "Patient", Count: 3})
+	if err != nil || len(page.Resources) != 3 {
+		t.Fatal(page, err)
+	}
+	var want []string
+	for _, r := range page.Resources {
+		want = append(want, r.ID)
+	}
+	hasty := n.engine.Reader(export.ReadOptions{Budget: time.Nanosecond})
+	defer hasty.Close()
+	q := export.Search{Type: "Patient", Filter: parseFilter(t, "Patient", "_id="+strings.Join(want, ",")), Count: 10}
+	var got []string
+	for range want {
+		page, err := hasty.Search(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Resources) != 1 {
+			t.Errorf("a page of %d", len(page.Resources))
+		}
+		for _, r := range page.Resources {
+			got = append(got, r.ID)
+		}
+		q.After = page.Next
+	}
+	if q.After != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, then %v; want %v", got, q.After, want)
+	}
 }

@@ -187,7 +187,11 @@ func (r *Reader) Read(ctx context.Context, b Bounds, resourceType, id string) (*
 		return nil, fmt.Errorf("read: %w", err)
 	}
 	defer leave()
-	found, err := r.byID(ctx, v, &b, nil, resourceType, []string{id}, nil)
+	fence, err := r.fence(ctx, v, &b)
+	if err != nil {
+		return nil, fmt.Errorf("read: %w", because(ctx, err))
+	}
+	found, err := r.byID(ctx, v, &b, fence, nil, resourceType, []string{id}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", because(ctx, err))
 	}
@@ -210,14 +214,10 @@ func (v *view) typeOf(resourceType, name string) (program.Type, bool) {
 // byID reads the resources of some ids, in their order, that pass the filter
 // and belong to the patients, where these are not nil. What the client may not
 // have is left out.
-func (r *Reader) byID(ctx context.Context, v *view, b *Bounds, filter *search.Filter, resourceType string, ids, patients []string) ([]Resource, error) {
+func (r *Reader) byID(ctx context.Context, v *view, b *Bounds, f *fence, filter *search.Filter, resourceType string, ids, patients []string) ([]Resource, error) {
 	t, ok := v.typeOf(resourceType, b.View)
 	if !ok {
 		return nil, nil
-	}
-	fence, err := r.fence(ctx, v, b)
-	if err != nil {
-		return nil, err
 	}
 	var out []Resource
 	for _, id := range ids {
@@ -229,7 +229,7 @@ func (r *Reader) byID(ctx context.Context, v *view, b *Bounds, filter *search.Fi
 			return nil, err
 		}
 		for _, row := range rows {
-			res, err := r.one(ctx, v, b, filter, fence, patients, resourceType, id, row)
+			res, err := r.one(ctx, v, b, filter, f, patients, resourceType, id, row)
 			if err != nil {
 				return nil, err
 			}

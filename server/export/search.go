@@ -189,14 +189,14 @@ func (r *Reader) search(ctx context.Context, v *view, q *Search) (*Page, error) 
 			return g.page, err
 		}
 	}
-	if h.ids != nil {
-		return g.ids(ctx, h.ids, patients)
-	}
 	fence, err := r.fence(ctx, v, &q.Bounds)
 	if err != nil {
 		return nil, err
 	}
 	g.fence = fence
+	if h.ids != nil {
+		return g.ids(ctx, h.ids, patients)
+	}
 	g.request = program.Request{Types: []string{q.Type}, Views: []string{q.Bounds.View}, Since: h.since, Until: h.until}
 	switch {
 	case g.roster:
@@ -256,12 +256,12 @@ func (g *gather) ids(ctx context.Context, ids, patients []string) (*Page, error)
 	if g.search.After != nil {
 		at = min(g.search.After.Skip, len(ids))
 	}
-	for ; at < len(ids); at++ {
-		if g.full() {
+	for first := at; at < len(ids); at++ {
+		if g.full() || at > first && !g.reader.engine.Clock().Before(g.deadline) {
 			g.page.Next = &Place{Skip: at}
 			break
 		}
-		found, err := g.reader.byID(ctx, g.view, &g.search.Bounds, g.search.Filter, g.search.Type, ids[at:at+1], patients)
+		found, err := g.reader.byID(ctx, g.view, &g.search.Bounds, g.fence, g.search.Filter, g.search.Type, ids[at:at+1], patients)
 		if err != nil {
 			return nil, err
 		}
