@@ -119,3 +119,28 @@ func TestRecover(t *testing.T) {
 		})
 	}
 }
+
+// A number that fits its column is read from a plain id, however long; one that
+// may not is left to a walk, since asking for it would be an error of the query.
+func TestRecover_Number(t *testing.T) {
+	f, _ := claims(1)
+	p, _ := loadFake(t, f, fstest.MapFS{
+		"sources.yaml": {Data: []byte("sources:\n  line: {table: line, key: [line_no]}\n")},
+		"coverage.yaml": {Data: []byte("resource: Coverage\nfrom: line\nid: {key: [=line_no], form: plain}\n" +
+			"set: {status: active, beneficiary: {display: =rendering}, payor: {display: =hcpcs}}\n")},
+	})
+	for id, want := range map[string]struct{ found, ok bool }{
+		"7":                    {true, true},
+		"-7":                   {true, true},
+		"9223372036854775807":  {true, true},
+		"-9223372036854775808": {true, true},
+		"9223372036854775808":  {false, false},
+		"007":                  {false, true},
+		"-0":                   {false, true},
+	} {
+		rows, ok := p.Recover("Coverage", "", id)
+		if ok != want.ok || (len(rows) == 1 && rows[0].Key[0] == id) != want.found {
+			t.Errorf("%s: %v, %v", id, rows, ok)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -184,8 +185,12 @@ func recoverKeys(m *check.Mapping, id string) (keys [][]string, ok bool) {
 			}
 			next := slices.Clone(key)
 			if at[i] >= 0 {
-				if !canonical(m.From.Key[at[i]].Type.Kind, word) {
+				kind := m.From.Key[at[i]].Type.Kind
+				if !canonical(kind, word) {
 					continue // no value of the column reads so
+				}
+				if kind == source.KindInteger && !fitsInt64(word) {
+					return false // few columns hold it, and asking the others would be an error
 				}
 				if had := next[at[i]]; had != "" && had != word {
 					continue
@@ -212,9 +217,14 @@ func recoverKeys(m *check.Mapping, id string) (keys [][]string, ok bool) {
 }
 
 var canonicalForms = map[source.Kind]*regexp.Regexp{
-	source.KindInteger: regexp.MustCompile(`^(0|-?[1-9][0-9]{0,17})$`),
+	source.KindInteger: regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`),
 	source.KindDate:    regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`),
 	source.KindUUID:    regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
+}
+
+func fitsInt64(word string) bool {
+	_, err := strconv.ParseInt(word, 10, 64)
+	return err == nil
 }
 
 // canonical says that a value of the kind can read so: asking the engine to
