@@ -122,6 +122,16 @@ func TestProofHidesNothing(t *testing.T) {
 				"    coding: {system: 'http://terminology.hl7.org/CodeSystem/condition-clinical', code: active, when: \"=given IS NOT NULL\"}\n",
 			"binding-no-code",
 		},
+		"a code that is absent": {
+			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n" +
+				"  clinicalStatus: {map: status, of: =given, absent: unknown}\n",
+			"binding-no-code",
+		},
+		"alternatives that are absent": {
+			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n" +
+				"  clinicalStatus: {first: [{map: status, of: =given}, {map: status, of: =given}], absent: unknown}\n",
+			"binding-no-code",
+		},
 		"text whose code is empty": {
 			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n  verificationStatus:\n    text: =family\n" +
 				"    coding: {system: 'http://terminology.hl7.org/CodeSystem/condition-ver-status', code: =given}\n",
@@ -130,7 +140,7 @@ func TestProofHidesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := must(t, w, files(map[string]string{
-				"sources.yaml": "sources:\n  member: {table: member, key: [member_id]}\n",
+				"sources.yaml": "sources:\n  member: {table: member, key: [member_id]}\nmaps:\n  status: {Ana: active, default: resolved}\n",
 				"patient.yaml": "resource: Patient\nfrom: member\nid: {key: [=member_id]}\nset: {identifier: {system: 'urn:m', value: =member_id}}\n",
 				"other.yaml":   tc.mapping,
 			}))

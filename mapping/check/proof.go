@@ -439,8 +439,32 @@ func (p *prover) values(writers []*Node, e *profiles.Element) {
 // system as a whole.
 const noCode = "\u00b7no such code\u00b7"
 
-// bound judges the codes of one writer by a binding.
+// bound judges the codes of one writer, and what stands in their place, by a
+// binding.
 func (p *prover) bound(n *Node, b *profiles.Binding) (Status, string) {
+	if b.Strength == "required" && (n.Absent != nil && uncoded(n.Absent.Template) || n.Kind == Literal && uncoded(n.Template)) {
+		return CheckedPerResource, "a reason without a code may stand there: " + n.Pos.String()
+	}
+	status, why := p.codes(n, b)
+	if n.Assumed != nil && !n.NoAssumption {
+		if s, w := p.bound(n.Assumed, b); cmp.Compare(s, status) > 0 {
+			return s, w
+		}
+	}
+	return status, why
+}
+
+// uncoded says that a literal is a reason why there is no value: an extension.
+func uncoded(literal *r4.Resource) bool {
+	if literal == nil {
+		return false
+	}
+	c := literal.First(r4.Root)
+	return c != r4.None && literal.ElementOf(c).Name() == "extension"
+}
+
+// codes judges the codes of one writer by a binding.
+func (p *prover) codes(n *Node, b *profiles.Binding) (Status, string) {
 	codes, complete := p.set.profiles.Codes(b.ValueSet)
 	at := n.Pos.String()
 	switch n.Kind {
