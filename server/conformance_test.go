@@ -124,8 +124,16 @@ func findTests(t *testing.T) map[string]string {
 			return err
 		}
 		for _, decl := range f.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z0-9]`).MatchString(fn.Name.Name) {
-				found[filepath.ToSlash(dir)+"."+fn.Name.Name] = fn.Name.Name + " " + fn.Doc.Text()
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			name := filepath.ToSlash(dir) + "." + fn.Name.Name
+			if fn.Recv == nil && testName.MatchString(fn.Name.Name) {
+				found[name] = fn.Name.Name + " " + fn.Doc.Text()
+			}
+			for _, sub := range subtests(fn) {
+				found[name+"/"+sub] = sub
 			}
 		}
 		return nil
@@ -134,6 +142,29 @@ func findTests(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+var testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z0-9]`)
+
+// subtests are the names that a function gives to subtests, where it gives them
+// in so many words; blanks become underscores, as go test has it.
+func subtests(fn *ast.FuncDecl) (names []string) {
+	ast.Inspect(fn, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 2 {
+			return true
+		}
+		if s, ok := call.Fun.(*ast.SelectorExpr); !ok || s.Sel.Name != "Run" {
+			return true
+		}
+		if lit, ok := call.Args[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if name, err := strconv.Unquote(lit.Value); err == nil {
+				names = append(names, strings.ReplaceAll(name, " ", "_"))
+			}
+		}
+		return true
+	})
+	return names
 }
 
 // bears says that a test's name or comment has the number: BE-151 as BE151 or
@@ -183,7 +214,7 @@ func TestConformanceTable(t *testing.T) {
 			t.Errorf("%s has no row", number)
 		}
 	}
-	got := conformance(all)
+	got := conformance(all, readKit(t, tests, seen))
 	const path = "CONFORMANCE.md"
 	if os.Getenv("UPDATE") == "1" {
 		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // documentation
@@ -199,7 +230,59 @@ func TestConformanceTable(t *testing.T) {
 	}
 }
 
-func conformance(all []requirement) []byte {
+// kitRow is what a test of ONC's kit asserts, in our words, and ours that does.
+type kitRow struct {
+	ids, text      string
+	tests, numbers []string
+	status         string
+}
+
+// readKit reads testdata/kit/rows.txt, and checks that it has every id of
+// ids.txt once, and names tests and requirements that exist.
+func readKit(t *testing.T, tests map[string]string, numbers map[string]bool) (rows []kitRow) {
+	t.Helper()
+	read := func(name string) (lines []string) {
+		raw, err := os.ReadFile("testdata/kit/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(raw)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	var have []string
+	for _, line := range read("rows.txt") {
+		parts := strings.Split(line, " | ")
+		if len(parts) != 5 {
+			t.Fatalf("rows.txt: %d parts, want ids | text | tests | numbers | status: %s", len(parts), line)
+		}
+		r := kitRow{ids: parts[0], text: parts[1], tests: strings.Fields(parts[2]), numbers: strings.Fields(parts[3]), status: parts[4]}
+		have = append(have, strings.Fields(r.ids)...)
+		for _, name := range r.tests {
+			if _, ok := tests[name]; !ok {
+				t.Errorf("%s: there is no test %s", r.ids, name)
+			}
+		}
+		for _, number := range r.numbers {
+			if !numbers[number] {
+				t.Errorf("%s: there is no row %s", r.ids, number)
+			}
+		}
+		if state, why, _ := strings.Cut(r.status, ": "); len(r.tests) == 0 || state != "met" && (state != "n/a" || why == "") {
+			t.Errorf("%s: %d tests, status %q", r.ids, len(r.tests), r.status)
+		}
+		rows = append(rows, r)
+	}
+	if diff := cmp.Diff(read("ids.txt"), have); diff != "" {
+		t.Errorf("tests of the kit (-want +got):\n%s", diff)
+	}
+	return rows
+}
+
+func conformance(all []requirement, kit []kitRow) []byte {
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
 	count := map[string]int{}
@@ -222,6 +305,19 @@ Made by a test from `+"`testdata/conformance`"+`; do not edit.
 			shown = append(shown, "`"+name+"`")
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.number, r.strength, strings.ReplaceAll(r.text, "|", `\|`), strings.Join(shown, "<br>"), r.status)
+	}
+	fmt.Fprint(w, `
+## Test kits
+
+What the tests of ONC's Bulk Data Test Kit (0.13.0; Bulk Data 1.0.1 and 2.0.0), of the SMART and certification kits beside it and the vendor's
+attestations assert of a server, and the tests here that assert the same. {} stands for group, patient and system.
+
+| test of the kit | asserts | shown by | numbers | status |
+|---|---|---|---|---|
+`)
+	for _, r := range kit {
+		quoted := func(list []string) string { return "`" + strings.Join(list, "`<br>`") + "`" }
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", quoted(strings.Fields(r.ids)), r.text, quoted(r.tests), strings.Join(r.numbers, ", "), r.status)
 	}
 	_ = w.Flush() // into memory
 	return out.Bytes()
