@@ -1,7 +1,9 @@
 // Package server is the HTTP face: SMART discovery and tokens, the capability
-// statement, and the Bulk Data exchange of kick-off, status, manifest, files
-// and deletion. It knows no mapping, no SQL and no job; it turns requests into
-// export.Request and answers into FHIR.
+// statement, the Bulk Data exchange of kick-off, status, manifest, files and
+// deletion, reads and searches, the groups that clients make, and what is
+// published. It knows no mapping rule, no SQL and no job; it turns requests into
+// what the export room answers, within what the client's token and registration
+// allow, and answers into FHIR.
 //
 // Every URL it hands out is made from the configured public URL, never from a
 // Host header. Nothing it logs holds a query value, a token or a body.

@@ -1,6 +1,9 @@
 // Package export turns a request and a Program into files: it cuts the work
-// into chunks, runs and validates them, writes NDJSON and the manifest. It
-// knows no YAML, no SQL text and no resource-type name.
+// into chunks, runs and validates them, here or on other nodes, writes NDJSON
+// and the manifest. Through the same program and validator it answers reads and
+// searches, computes the groups that clients make, and publishes. It knows no
+// YAML and no SQL text, and of resource types only those that the exchange itself
+// is made of, such as Patient, Group and OperationOutcome.
 package export
 
 import "time"

@@ -1,5 +1,6 @@
 // Package control keeps what Remit itself must remember: clients and their
-// tokens, exports with their chunks and files, and the audit trail. It lives in
+// tokens, members' choices, exports with their chunks and files, the groups that
+// clients make, what is published, the nodes, and the audit trail. It lives in
 // SQLite beside a single server, or in PostgreSQL for several.
 //
 // Every change of state is a compare-and-set: it names the state it expects,
