@@ -376,6 +376,7 @@ func TestSB020Register(t *testing.T) {
 		{"http URL", Registration{KeysURL: "http://partner.example.org/jwks", Scope: "system/*.rs"}, "not https"},
 		{"no scope", Registration{Keys: keys}, "no scope"},
 		{"bad scope", Registration{Keys: keys, Scope: "system/*.sr"}, `scope "system/*.sr"`},
+		{"the publisher's name", Registration{ID: "$bulk-publish", External: true, Scope: "system/*.rs"}, "begin with $"},
 		{"bad keys", Registration{Keys: []byte(`{"keys":[]}`), Scope: "system/*.rs"}, "no keys"},
 	} {
 		id, err := s.Register(t.Context(), tc.r)

@@ -98,6 +98,9 @@ type Rules struct {
 func (r *Registration) row() (*control.Client, error) {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if strings.HasPrefix(r.ID, "$") {
+		wrong("client ids that begin with $ are kept for the server itself")
+	}
 	scopes, dropped := ParseScopes(r.Scope)
 	for _, word := range dropped {
 		wrong("scope %q is not understood", word)
