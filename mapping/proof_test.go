@@ -132,6 +132,11 @@ func TestProofHidesNothing(t *testing.T) {
 				"  clinicalStatus: {first: [{map: status, of: =given}, {map: status, of: =given}], absent: unknown}\n",
 			"binding-no-code",
 		},
+		"a slice that rows bring": {
+			"resource: Organization\nprofile: us-core-organization|6.1.0\nfrom: member\nset:\n  active: true\n  name: =member_id\n" +
+				"  identifier: {system: \"=CASE WHEN family <> '' THEN 'http://hl7.org/fhir/sid/us-npi' END\", value: =family}\n",
+			"constraint constraint",
+		},
 		"text whose code is empty": {
 			"resource: Condition\nfrom: member\nset:\n  subject: {ref: Patient, key: [=member_id]}\n  verificationStatus:\n    text: =family\n" +
 				"    coding: {system: 'http://terminology.hl7.org/CodeSystem/condition-ver-status', code: =given}\n",

@@ -175,10 +175,14 @@ type prover struct {
 	profile *profiles.Profile
 	demands []Demand
 	index   map[demandKey]int
+	loose   bool // below a slice into which rows may bring what is written without one
 }
 
 // say notes a demand; of two places that meet it, the worse one counts.
 func (p *prover) say(e *profiles.Element, code, key string, s Status, why string) {
+	if p.loose && s == ProvedAtLoad {
+		s, why = CheckedPerResource, "what is written without a slice may be of this one"
+	}
 	k := demandKey{e.ID, code, key}
 	if i, ok := p.index[k]; ok {
 		if d := &p.demands[i]; s > d.Status {
@@ -221,6 +225,8 @@ func (p *prover) element(writers []*Node, e *profiles.Element, whole bool) {
 			at = append(at, under(w, child.Base)...)
 		}
 		p.counted(writers, at, child, whole, "")
+		outer := p.loose
+		p.loose = outer || len(child.Slices()) > 0 && slices.ContainsFunc(at, sliceless)
 		for _, s := range child.Slices() {
 			var own []*Node
 			for _, n := range at {
@@ -230,7 +236,14 @@ func (p *prover) element(writers []*Node, e *profiles.Element, whole bool) {
 			}
 			p.counted(writers, own, s, whole, s.Slice)
 		}
+		p.loose = outer
 	}
+}
+
+// sliceless says that a node of the mapping names no slice, so that its content
+// decides which one it is of.
+func sliceless(n *Node) bool {
+	return n.Slice == "" && !n.Element.Choice() && !n.Fixed
 }
 
 // counted judges how often child is written, and goes on below it.
