@@ -17,6 +17,7 @@ import (
 	"remit/mapping/library"
 	"remit/profiles/r4"
 	"remit/profiles/search"
+	"remit/server/auth"
 	"remit/server/export"
 )
 
@@ -228,6 +229,11 @@ func typeNames(n *node) []string {
 func TestReadsInsideRoster(t *testing.T) {
 	t.Parallel()
 	n := splitNode(t)
+	for _, id := range []string{"even", "odd"} { // to a client that is not registered nothing is given
+		if _, err := auth.NewStore(n.control, nil).Register(t.Context(), auth.Registration{ID: id, External: true, Scope: "system/*.rs", Groups: []string{id}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	even, odd := export.Bounds{ClientID: "even", Groups: []string{"even"}}, export.Bounds{ClientID: "odd", Groups: []string{"odd"}}
 	for _, typ := range []string{"Patient", "Coverage", "ExplanationOfBenefit", "Group"} {
 		all := pages(t, n.reader, export.Search{Type: typ, Count: 1000})
