@@ -47,7 +47,7 @@ type runner struct {
 	memos    []memo
 	unmapped []int64
 	// unmappedKeys counts each key that a map does not hold, by map.
-	unmappedKeys []map[string]int64
+	unmappedKeys []map[string]*int64
 	absent       []int64
 	assumed      []int64
 	findings     []profiles.Finding
@@ -128,7 +128,7 @@ func (r *runner) children(st *stream) (lo, hi int) {
 func newRunner(c *compiled, report *Report) *runner {
 	r := &runner{
 		c: c, report: report, seed: maphash.MakeSeed(),
-		repeats: make([]repeatTable, c.repeats), memos: make([]memo, c.memos), unmapped: make([]int64, len(c.maps)), unmappedKeys: make([]map[string]int64, len(c.maps)),
+		repeats: make([]repeatTable, c.repeats), memos: make([]memo, c.memos), unmapped: make([]int64, len(c.maps)), unmappedKeys: make([]map[string]*int64, len(c.maps)),
 		absent: make([]int64, len(c.absent)), assumed: make([]int64, len(c.assumed)), hash: sha256.New(),
 	}
 	if len(c.idKey) > 0 {
@@ -656,7 +656,7 @@ func (r *runner) account() {
 	}
 	for i, keys := range r.unmappedKeys {
 		for k, n := range keys {
-			r.report.addKey(r.c.maps[i].name, strings.ReplaceAll(k, "\x00", "|"), n)
+			r.report.addKey(r.c.maps[i].name, strings.ReplaceAll(k, "\x00", "|"), *n)
 		}
 	}
 	skip := func(reason string, n int64) {

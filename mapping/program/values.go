@@ -67,11 +67,17 @@ func (r *runner) unknownKey(index int) {
 	r.unmapped[index]++
 	keys := r.unmappedKeys[index]
 	if keys == nil {
-		keys = map[string]int64{}
+		keys = map[string]*int64{}
 		r.unmappedKeys[index] = keys
 	}
-	if n, ok := keys[string(r.mapKey)]; ok || len(keys) < maxUnmappedKeys {
-		keys[string(r.mapKey)] = n + 1
+	// A key already known is counted without being kept anew.
+	n := keys[string(r.mapKey)]
+	if n == nil && len(keys) < maxUnmappedKeys {
+		n = new(int64)
+		keys[string(r.mapKey)] = n
+	}
+	if n != nil {
+		*n++
 	}
 }
 
