@@ -54,6 +54,9 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 	if x == nil || err != nil {
 		return err
 	}
+	if taken, err := e.taken(ctx, j); taken || err != nil {
+		return err
+	}
 	var s *session
 	if x.Owner == e.Node {
 		s, err = e.resume(ctx, x, o)
@@ -83,6 +86,27 @@ func (e *Engine) chunk(ctx context.Context, j jobs.Job) error {
 		e.Observe(ChunkEnd{Failed: true})
 	}
 	return e.settle(ctx, x, j, "chunk", err)
+}
+
+// taken says that another job is at the chunk: one for it was inserted once more
+// because the first was slow to be taken. What River tries again is no such job.
+func (e *Engine) taken(ctx context.Context, j jobs.Job) (bool, error) {
+	if j.Attempt > 1 {
+		return false, nil
+	}
+	c, err := e.Control.Chunk(ctx, j.Export, j.Chunk)
+	if errors.Is(err, control.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil || c.State != "running" {
+		return false, err
+	}
+	if c.Node == e.Node {
+		return e.runs(control.Attempt{ExportID: j.Export, N: j.Chunk, Attempt: c.Attempt}), nil
+	}
+	nodes, err := e.Control.Nodes(ctx)
+	alive := e.Clock().Add(-e.Lease)
+	return slices.ContainsFunc(nodes, func(n control.Node) bool { return n.ID == c.Node && !n.Seen.Before(alive) }), err
 }
 
 // runChunk does one attempt at chunk n.

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 	"strings"
@@ -340,6 +341,55 @@ func TestNodes_LostSnapshot(t *testing.T) {
 	}
 	st := wait(t, front, id)
 	if st.State != StateComplete || st.Restarts != 1 {
+		t.Fatalf("export ends as %+v", st)
+	}
+	wholeExport(t, front, id)
+}
+
+// A process that was lost between taking a job and beginning its chunk left
+// nothing but a job that the queue takes for running.
+func TestNodes_LostBeforeTheChunkBegan(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.types[0].Tracked = false
+	b, _ := several(t, d)
+	front := b.front()
+	id := kickoff(t, front, Request{})
+	for st := (&Status{}); st.Chunks == 0; {
+		var err error
+		if st, err = front.Status(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(b.queue, "sqlite:")+"?_pragma=busy_timeout(15000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var jobs int
+	for jobs == 0 {
+		res, err := db.ExecContext(t.Context(), "UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP WHERE kind = 'export_chunk' AND state = 'available'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			t.Fatal(err)
+		}
+		jobs = int(n)
+		time.Sleep(time.Millisecond)
+	}
+	b.clock.forward(lost + time.Second)
+	if err := front.Heartbeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := front.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.engine()
+	st := wait(t, front, id)
+	if st.State != StateComplete || st.Restarts != 0 {
 		t.Fatalf("export ends as %+v", st)
 	}
 	wholeExport(t, front, id)

@@ -219,6 +219,11 @@ func owned(names []string, types []program.Type) []string {
 // feedAtOnce is how many chunks of an export lie in the shared queue.
 const feedAtOnce = 32
 
+// tryStep is more than the attempts at a chunk, see maxStarts. A job taken by a
+// process that was lost before it began the chunk left no trace but itself; the
+// next step lets another take its place.
+const tryStep = 1000
+
 // feed queues the next chunks of an export, or its end. It queues only a few at
 // a time, so that exports take turns; where other nodes can join the snapshot,
 // for all of them.
@@ -237,7 +242,7 @@ func (e *Engine) feed(ctx context.Context, x *control.Export) error {
 	all := make([]jobs.Args, len(waiting))
 	for i, c := range waiting {
 		all[i] = args(x, c.N)
-		all[i].Try = c.Attempt
+		all[i].Try = c.Attempt + tryStep*again(jobs.Args{}, e.Clock(), x.Started).Try
 	}
 	if x.Snapshot != "" {
 		return e.queue.Share(ctx, urgency(x), jobs.Chunk, all...)

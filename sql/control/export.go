@@ -380,6 +380,7 @@ type Chunk struct {
 	Request  string `db:"request"`
 	State    string `db:"state"` // pending, running, done
 	Attempt  int    `db:"attempt"`
+	Node     string `db:"node"`   // of the last attempt
 	Counts   string `db:"counts"` // JSON of the export engine's own, "" before done
 }
 

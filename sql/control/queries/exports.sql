@@ -115,10 +115,10 @@ DELETE FROM chunks WHERE export_id = ?;
 INSERT INTO chunks (export_id, n, request, state, attempt, counts, finished) VALUES (?, ?, ?, 'pending', 0, '', 0);
 
 -- name: chunk-by-n
-SELECT export_id, n, request, state, attempt, counts FROM chunks WHERE export_id = ? AND n = ?;
+SELECT export_id, n, request, state, attempt, node, counts FROM chunks WHERE export_id = ? AND n = ?;
 
 -- name: chunk-list
-SELECT export_id, n, request, state, attempt, counts FROM chunks WHERE export_id = ? ORDER BY n;
+SELECT export_id, n, request, state, attempt, node, counts FROM chunks WHERE export_id = ? ORDER BY n;
 
 -- name: chunk-open-count
 SELECT count(*) FROM chunks WHERE export_id = ? AND state <> 'done';
