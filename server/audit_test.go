@@ -44,6 +44,9 @@ func TestAuditTrail(t *testing.T) {
 		t.Errorf("token: %d", a.status)
 	}
 
+	// The line of a download is written beside the next request.
+	h.http.Close()
+	h.server.settle()
 	events, err := h.db.Events(t.Context(), time.Time{}, 100)
 	if err != nil {
 		t.Fatal(err)

@@ -282,6 +282,7 @@ func setup(t *testing.T, change func(*Options)) *house {
 	}
 	h.http.Config.Handler = h.server.Handler()
 	h.http.Start()
+	t.Cleanup(h.server.settle) // before the store that it writes to is closed
 	t.Cleanup(h.http.Close)
 	h.register("alpha", "system/*.rs", nil)
 	h.register("beta", "system/*.rs", []string{"g2"})

@@ -41,7 +41,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	s.send(w, r, f, name, func(outcome string) {
 		// The bytes are out. The client's next request on this connection need
 		// not wait for the disk of the trail; Stop does.
-		s.trailing.Go(func() { s.audit(r, access, "download", id, outcome, name) })
+		s.later(func() { s.audit(r, access, "download", id, outcome, name) })
 	})
 }
 

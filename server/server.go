@@ -150,8 +150,11 @@ type Server struct {
 	kickoffs keyedLocks
 	polls    pollLimiter
 
-	// trailing are audit lines of downloads under way.
+	// trailing are audit lines of downloads under way; trailed guards that none
+	// begins while Stop waits for them.
+	trailed  sync.Mutex
 	trailing sync.WaitGroup
+	quiet    bool
 
 	mu      sync.Mutex
 	stopped bool
@@ -263,7 +266,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.stopped = true
-	defer s.trailing.Wait()
+	defer s.settle()
 	if err := s.http.Shutdown(ctx); err != nil {
 		if closeErr := s.http.Close(); closeErr != nil {
 			return errors.Join(err, closeErr)
@@ -271,6 +274,31 @@ func (s *Server) Stop(ctx context.Context) error {
 		return fmt.Errorf("stop: requests were cut off: %w", err)
 	}
 	return nil
+}
+
+// later does work beside what follows on the connection; once the server has
+// stopped, at once.
+func (s *Server) later(work func()) {
+	s.trailed.Lock()
+	if s.quiet {
+		s.trailed.Unlock()
+		work()
+		return
+	}
+	s.trailing.Add(1)
+	s.trailed.Unlock()
+	go func() {
+		defer s.trailing.Done()
+		work()
+	}()
+}
+
+// settle waits for what later began, and lets nothing more begin.
+func (s *Server) settle() {
+	s.trailed.Lock()
+	s.quiet = true
+	s.trailed.Unlock()
+	s.trailing.Wait()
 }
 
 func (s *Server) now() time.Time { return s.options.Clock() }
