@@ -45,6 +45,9 @@ func drained(t testing.TB, b *bench, within time.Duration) []*control.Export {
 // A client with a long line does not keep the others waiting, every export comes
 // to its end, and whatever waits holds no snapshot.
 func TestTurns_ClientsTakeTurns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: three hundred exports take minutes under the race detector")
+	}
 	t.Parallel()
 	d := small()
 	gate := make(chan struct{})
