@@ -367,18 +367,6 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A filter is shared by the chunks of an export.
-func TestMatchAllocatesNothing(t *testing.T) {
-	f, problems := bundled(t).Parse("ExplanationOfBenefit?service-date=ge2024-01-01&type=oral,pharmacy&patient=p1&_lastUpdated=gt2020", search.Options{})
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	r := parse(t, eob)
-	if n := testing.AllocsPerRun(100, func() { f.Match(r) }); n > 0 {
-		t.Errorf("%v allocations a match", n)
-	}
-}
-
 // FuzzParse: any text is a filter or problems, never both missing, and a filter
 // survives being written.
 func FuzzParse(f *testing.F) {
