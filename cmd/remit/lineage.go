@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type lineageCmd struct {
 
 // Help shows a worked line.
 func (lineageCmd) Help() string {
-	return `Prints which columns each element depends on, which elements each column reaches, which columns nothing uses, and which must-support elements no mapping writes.
+	return `Prints which columns each element depends on, which elements each column reaches, which columns nothing uses, and which must-support elements a mapping does not write and why, as its unmapped: says.
 
 Example: remit lineage --warehouse duckdb:fixtures/tuva --mappings tuva --path Patient.name`
 }
@@ -166,7 +167,7 @@ func writeLineage(w io.Writer, l *program.Lineage) error {
 		if m.Short != "" {
 			fmt.Fprintf(&b, "  %s", oneLine(m.Short))
 		}
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, "  why: %s\n", cmp.Or(oneLine(m.Reason), "no reason given"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

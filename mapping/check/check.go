@@ -91,6 +91,7 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		if !out.lost {
 			c.set.Mappings = append(c.set.Mappings, out)
 		}
+		c.unmapped(out, m.Unmapped)
 		for _, v := range m.Views {
 			c.view(out, m, v)
 		}

@@ -213,7 +213,9 @@ type Mapping struct {
 	// the set, and so shows no money in any.
 	NonFinancial bool
 	viewPos      diag.Pos // where the view is declared
-	lost         bool     // from does not resolve: the mapping is checked, and left out
+	// reasons say why an element is not written, by a Node's path (rule 39).
+	reasons map[string]string
+	lost    bool // from does not resolve: the mapping is checked, and left out
 }
 
 // Declared says that the mapping declares the view that this is, rather than

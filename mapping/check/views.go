@@ -49,7 +49,7 @@ func (c *checker) view(full *Mapping, m *syntax.Mapping, v *syntax.View) {
 	}
 	c.diags = outer
 	if out != nil {
-		out.View, out.viewPos = name, v.Name.Pos
+		out.View, out.viewPos, out.reasons = name, v.Name.Pos, full.reasons
 		full.Views = append(full.Views, out)
 	}
 }

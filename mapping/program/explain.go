@@ -301,11 +301,11 @@ func (p *Program) elements(r *r4.Resource, writers map[r4.Origin][]writer) []Ele
 		if r.HasValue(n) {
 			origin := originOf(r, n)
 			e := Element{Path: r.Path(n), Value: string(r.Value(n)), Place: placeOf(p.Position(origin)), By: "literal"}
-			e.Mapped = plainPath(e.Path)
+			e.Mapped = check.PlainPath(e.Path)
 			if w, at := choose(writers[origin], r, n); w.node != nil {
 				e.By, e.Reads = w.explain(r.ElementOf(n))
 				if w.node.Path != "" {
-					e.Mapped = w.node.Path + strings.TrimPrefix(plainPath(e.Path), plainPath(r.Path(at)))
+					e.Mapped = w.node.Path + strings.TrimPrefix(check.PlainPath(e.Path), check.PlainPath(r.Path(at)))
 				}
 			}
 			out = append(out, e)

@@ -9,8 +9,6 @@ import (
 
 	"remit/mapping/check"
 	"remit/mapping/diag"
-	"remit/profiles"
-	"remit/profiles/r4"
 	"remit/sql/source"
 )
 
@@ -88,6 +86,19 @@ type Unmapped struct {
 	Element string `json:"element"` // element id
 	Path    string `json:"path"`    // the same as a path of the language
 	Short   string `json:"short,omitempty"`
+	// Reason is why, as the mapping's unmapped says; "" where none is given.
+	Reason string `json:"reason,omitempty"`
+}
+
+// unmapped lists the must-support elements that a mapping does not write.
+func unmapped(m *check.Mapping) []Unmapped {
+	var out []Unmapped
+	for _, s := range m.Unwritten() {
+		out = append(out, Unmapped{
+			Mapping: m.Name, View: m.View, Profile: s.Profile.Canonical(), Element: s.Element.ID, Path: s.Path, Short: s.Element.Short, Reason: s.Why,
+		})
+	}
+	return out
 }
 
 // Lineage is where every value comes from and where every column goes.
@@ -457,122 +468,4 @@ func namesIn(sql string) map[string]bool {
 
 func nameByte(c byte) bool {
 	return c == '_' || c == '$' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
-}
-
-// unmapped lists the must-support elements that a mapping does not write.
-func unmapped(m *check.Mapping) []Unmapped {
-	written := map[string]bool{}
-	mark := func(path string) {
-		for path != "" {
-			written[path] = true
-			written[plainPath(path)] = true
-			i := strings.LastIndexByte(path, '.')
-			path = path[:max(i, 0)]
-		}
-	}
-	walk(m.Root, func(n *check.Node) {
-		mark(cmp.Or(n.Path, m.Type.Name()))
-		switch n.Kind {
-		case check.Coding:
-			mark(n.Path + ".system")
-			mark(n.Path + ".code")
-		case check.Reference:
-			mark(n.Path + ".reference")
-		case check.Coded:
-			mark(n.Path + ".coding.system")
-			mark(n.Path + ".coding.code")
-		case check.Literal:
-			for at := r4.Root; n.Template != nil && int(at) < n.Template.Len(); at++ {
-				if below := plainPath(n.Template.Path(at)); strings.Contains(below, ".") {
-					mark(n.Path + below[strings.IndexByte(below, '.'):])
-				}
-			}
-		}
-	})
-	var out []Unmapped
-	for _, prof := range m.Profiles {
-		var visit func(e *profiles.Element)
-		visit = func(e *profiles.Element) {
-			path := elementPath(e.ID)
-			if e.Max == 0 {
-				return
-			}
-			if !anyWritten(written, path, e.Choice()) {
-				if e.MustSupport {
-					out = append(out, Unmapped{Mapping: m.Name, View: m.View, Profile: prof.Canonical(), Element: e.ID, Path: path, Short: e.Short})
-				}
-				return
-			}
-			for _, s := range e.Slices() {
-				visit(s)
-			}
-			if depth := strings.Count(path, "."); depth < maxSupportDepth {
-				for _, c := range e.Children() {
-					visit(c)
-				}
-			}
-		}
-		for _, c := range prof.Root().Children() {
-			visit(c)
-		}
-	}
-	return out
-}
-
-// maxSupportDepth bounds the search for must-support elements below elements
-// that are mapped; no guide states one deeper.
-const maxSupportDepth = 8
-
-// elementPath turns an element id into the form of check.Node's Path:
-// supportingInfo:drg.value[x]:valueString becomes
-// supportingInfo[drg].valueString.
-func elementPath(id string) string {
-	steps := strings.Split(id, ".")
-	for i, s := range steps {
-		name, slice, sliced := strings.Cut(s, ":")
-		base, choice := strings.CutSuffix(name, "[x]")
-		switch {
-		case choice && sliced:
-			steps[i] = slice
-		case choice:
-			steps[i] = base
-		case sliced:
-			steps[i] = name + "[" + slice + "]"
-		}
-	}
-	return strings.Join(steps, ".")
-}
-
-// anyWritten says that the path is written; of a choice, any alternative will
-// do.
-func anyWritten(written map[string]bool, path string, choice bool) bool {
-	if written[path] {
-		return true
-	}
-	if !choice && !strings.HasSuffix(path, "[x]") {
-		return false
-	}
-	for w := range written {
-		if rest, ok := strings.CutPrefix(w, path); ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z' {
-			return true
-		}
-	}
-	return false
-}
-
-// plainPath is a path without slices and indexes.
-func plainPath(path string) string {
-	var b strings.Builder
-	depth := 0
-	for _, r := range path {
-		switch {
-		case r == '[':
-			depth++
-		case r == ']':
-			depth--
-		case depth == 0:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

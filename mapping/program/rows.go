@@ -99,7 +99,7 @@ func plainColumns(m *check.Mapping, n *check.Node, path string, tell func(source
 	if n == nil {
 		return true
 	}
-	if at := plainPath(n.Path); at == path || n.Kind == check.Literal && strings.HasPrefix(path, at) {
+	if at := check.PlainPath(n.Path); at == path || n.Kind == check.Literal && strings.HasPrefix(path, at) {
 		if n.Kind == check.Nothing && n.Path != "" {
 			return true // an absent: or assumed: alone, which holds no value of a row
 		}

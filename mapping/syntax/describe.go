@@ -124,6 +124,7 @@ func Describe() []Block {
 				{Name: "id", Form: OneBlock, Block: "id", Doc: "How the id is made; without it, of the source's key.", Rules: []int{22}},
 				{Name: "set", Form: OneBlock, Block: "value", Required: true, Doc: "The elements of the resource by path.", Rules: []int{8}},
 				{Name: "views", Form: Named, Block: "view", Doc: "Other faces of the same resources, by name.", Rules: []int{33}, Example: "{basis: {profile: C4BB-ExplanationOfBenefit-Inpatient-Institutional-Basis|2.1.0, drop: [total]}}"},
+				{Name: "unmapped", Form: TextPairs, Doc: "Why must-support elements are not mapped, by path; `remit lineage` prints it.", Rules: []int{39}, Example: "{payee: no column, item.noteNumber: no column}"},
 			},
 		},
 		{

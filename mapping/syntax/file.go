@@ -96,8 +96,15 @@ type Mapping struct {
 	ID       *ID
 	Set      *Node
 	Views    []*View
+	Unmapped []*Reason
 	// Broken says that a key was refused.
 	Broken bool
+}
+
+// Reason says why a mapping does not write an element (rule 39).
+type Reason struct {
+	Path Path
+	Why  *Text
 }
 
 // View is another face of a mapping: other profiles, some elements left out

@@ -13,7 +13,7 @@ var (
 	sourcesKeys  = []string{"currency", "timezone", "dates", "money", "empty", "trim", "with", "sources", "maps", "systems"}
 	queryKeys    = []string{"has", "sql"}
 	sourceKeys   = []string{"table", "sql", "unpivot", "n", "columns", "where", "parent", "key", "order", "header", "patient", "updated", "removed", "unique", "currency", "timezone", "dates", "money", "empty", "trim"}
-	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set", "views"}
+	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set", "views", "unmapped"}
 	viewKeys     = []string{"profile", "drop"}
 	idKeys       = []string{"key", "form", "unique"}
 	emptyKeys    = []string{"text", "date"}
@@ -253,6 +253,13 @@ func ParseMapping(name string, data []byte, diags *diag.List) *Mapping {
 			m.Set = w.node(v)
 		case "views":
 			w.pairs(v, "views by name", func(k, v *yaml.Node) { m.Views = append(m.Views, w.view(k, v)) })
+		case "unmapped":
+			w.pairs(v, "reasons by element path", func(k, v *yaml.Node) {
+				path, why := w.path(w.text(k)), w.scalar(v, "a reason")
+				if path != nil && why != nil {
+					m.Unmapped = append(m.Unmapped, &Reason{Path: path, Why: why})
+				}
+			})
 		default:
 			w.unknown(k, "a mapping", mappingKeys)
 			m.Broken = true

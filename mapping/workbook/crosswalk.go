@@ -342,6 +342,9 @@ func (b *builder) absent(el *profiles.Element, at *content, here place, orphan, 
 	default:
 		r.Status = Unmapped
 	}
+	if why := reason(b.mapping, here.path); why != "" && r.Status != ByRemit {
+		r.Rule = strings.TrimSuffix(why+"; "+r.Rule, "; ")
+	}
 	if r.Status != ByProfile && r.Status != ByRemit && takesScalar(el) {
 		r.owner, r.rel = at.owner, at.rel
 	}
@@ -562,4 +565,17 @@ func (b *builder) show(r *Row) {
 		}
 	}
 	r.Cells.SQL = strings.Join(lines, "\n")
+}
+
+// reason is why a mapping does not write an element: what stands for its path,
+// else for the nearest one above (rule 39); "" where nothing does.
+func reason(m *syntax.Mapping, path string) string {
+	best, depth := "", 0
+	for _, r := range m.Unmapped {
+		at := r.Path.String()
+		if rest, ok := strings.CutPrefix(path, at); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && len(at) > depth {
+			best, depth = "not mapped: "+r.Why.Value, len(at)
+		}
+	}
+	return best
 }

@@ -833,6 +833,30 @@ func TestMustSupportShown(t *testing.T) {
 	}
 }
 
+// Rule 39: the row of an element that is not mapped says why, where the mapping
+// does.
+func TestReasonShown(t *testing.T) {
+	t.Parallel()
+	files, _ := library.Set("tuva")
+	rules := map[string]string{}
+	for _, c := range Crosswalks(open(t, files), defs(t)) {
+		for _, r := range c.Rows {
+			rules[c.Mapping.Name+" "+r.Path] = r.Rule
+		}
+	}
+	for row, want := range map[string]string{
+		"eob-inpatient payee":                       "not mapped: no column",
+		"eob-inpatient payee.type":                  "not mapped: no column",
+		"eob-pharmacy supportingInfo[compoundcode]": "not mapped: no column",
+		"organization-payer identifier[NPI]":        "not mapped: payers are known by name alone",
+		"eob-pharmacy supportingInfo[dayssupply]":   "",
+	} {
+		if got, ok := rules[row]; !ok || got != want && (want == "" || !strings.HasPrefix(got, want+"; fixed: ")) {
+			t.Errorf("%s: %q, there %v; want %q", row, got, ok, want)
+		}
+	}
+}
+
 // TestSheets looks at the form of what is written: header, filter, panes,
 // links, the hidden columns, and no example where none was asked for.
 func TestSheets(t *testing.T) {
