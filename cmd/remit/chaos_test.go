@@ -410,6 +410,9 @@ func (w *chaos) export(disturb func(stop <-chan struct{})) (out chaosOutcome) {
 	disturbing.Wait()
 	var refused *client.Error
 	if errors.As(err, &refused) && refused.Status == http.StatusInternalServerError && len(refused.Messages) > 0 {
+		if strings.Contains(err.Error(), "internal error") {
+			w.t.Fatalf("an export ends without a reason: %v", err)
+		}
 		w.t.Logf("failed in plain words: %v", err)
 		out.failed = true
 		return out

@@ -123,7 +123,7 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, o *order, s *s
 		defer done()
 	}
 	if attempt > maxStarts {
-		return jobs.Permanent(fmt.Errorf("chunk %d was started %d times and never ended", n, maxStarts))
+		return jobs.Permanent(fmt.Errorf("chunk %d: %w: %d times, and never ended", n, errTooOften, maxStarts))
 	}
 	c, err := e.Control.Chunk(ctx, x.ID, n)
 	if err != nil {

@@ -126,7 +126,7 @@ func (e *Engine) runs(a control.Attempt) bool {
 
 func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) error {
 	if x.Generation >= maxGenerations {
-		return jobs.Permanent(errors.New("export started over too often"))
+		return jobs.Permanent(errTooOften)
 	}
 	if x.Generation > 0 {
 		e.Log.WarnContext(ctx, "export starts over", "job_id", x.ID, "generation", x.Generation)
@@ -310,17 +310,25 @@ type Failure struct {
 	Detail string `json:"detail"`
 }
 
+// errTooOften says that an export, or a chunk of it, is given up: it was begun
+// as often as that is tried.
+var errTooOften = errors.New("begun too often")
+
 // fail ends an export for good.
 func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) error {
 	f := Failure{Code: "exception", Text: "The export failed because of an internal error.", Detail: reason.Error()}
 	var sqlError *source.SQLError
 	switch {
+	case errors.Is(reason, errTooOften):
+		f.Code, f.Text = "transient", "The export failed: it was begun again and again, because the server's processes or its view of the warehouse were lost each time. Ask for it once more."
 	case errors.As(reason, &sqlError):
 		f.Code, f.Text = "processing", "The export failed because a query of the mapping set failed."
 	case errors.Is(reason, ErrUnknownView):
 		f.Code, f.Text = "processing", "The export failed because the mapping set has no such view of the data any more."
 	case errors.Is(reason, files.ErrFull):
 		f.Code, f.Text = "no-store", "The export failed because the server has no room left for its files."
+	case !jobs.IsPermanent(reason):
+		f.Code, f.Text = "transient", "The export failed: one of its steps was tried several times in vain, as when the warehouse or a store of the server cannot be reached. Ask for it once more."
 	}
 	text, err := json.Marshal(f)
 	if err != nil {

@@ -323,7 +323,8 @@ func TestFailures(t *testing.T) {
 		code string
 		runs int
 	}{
-		{"fault", errors.New("the wire is cut"), "exception", 4},
+		{"fault", errors.New("the wire is cut"), "transient", 4},
+		{"bug", jobs.Permanent(errors.New("a request that nobody can read")), "exception", 1},
 		{"sql", &source.SQLError{Code: "runtime", Message: "division by zero", Offset: -1}, "processing", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -356,6 +357,29 @@ func TestFailures(t *testing.T) {
 			same(t, "objects", nil, objects(t, b))
 		})
 	}
+}
+
+// An export whose snapshot is lost each time it runs ends in the end, and says
+// that it is worth asking again.
+func TestBegunTooOften(t *testing.T) {
+	t.Parallel()
+	d := small()
+	d.types[0].Tracked = false
+	b := newBench(t, d)
+	reached := hold(d)
+	e := b.engine()
+	id := kickoff(t, e, Request{})
+	for range maxGenerations {
+		<-reached
+		b.crash(e)
+		reached = hold(d)
+		e = b.engine()
+	}
+	st := wait(t, e, id)
+	if st.State != StateFailed || st.Failure.Code != "transient" || !strings.Contains(st.Failure.Text, "begun again and again") {
+		t.Errorf("status is %+v, failure %+v", st, st.Failure)
+	}
+	same(t, "restarts", maxGenerations-1, st.Restarts)
 }
 
 func TestWarehouseUnreachable(t *testing.T) {
