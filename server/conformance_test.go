@@ -21,10 +21,12 @@ import (
 
 // CONFORMANCE.md is made from testdata/conformance: one file a subject, each
 // line "number | strength | what it asks | tests | status". A test is
-// "package.TestName" with the package's path below the module, or "script:NAME"
-// for cmd/remit/testdata/script/NAME.txtar. A status is "met", "open" with an
-// optional ": what is missing", or "n/a: why". A SHALL or SHOULD that is met
-// needs a test that bears its number in its name or comment.
+// "package.TestName" or "package.TestName/subtest" with the package's path below
+// the module, or "script:NAME" for cmd/remit/testdata/script/NAME.txtar, or
+// "script:NAME/BE-038" for the section of it whose heading begins with that
+// number. A status is "met", "open" with an optional ": what is missing", or
+// "n/a: why". A SHALL or SHOULD that is met needs a test that bears its number in
+// its name, so that who runs the test by that number runs what shows it.
 type requirement struct {
 	file, number, strength, text string
 	tests                        []string
@@ -97,7 +99,8 @@ func demanded(t *testing.T) []string {
 	return out
 }
 
-// findTests lists the tests of the module, with name and comment as one text.
+// findTests lists the tests of the module, the subtests that it can name, and the
+// sections of scripts, each with the last part of its name.
 func findTests(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -109,8 +112,12 @@ func findTests(t *testing.T) map[string]string {
 		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root:
 			return fs.SkipDir
 		case strings.HasSuffix(path, ".txtar"):
+			name := strings.TrimSuffix(filepath.Base(path), ".txtar")
+			found["script:"+name] = name
 			raw, err := os.ReadFile(path)
-			found["script:"+strings.TrimSuffix(filepath.Base(path), ".txtar")] = string(raw)
+			for _, number := range sections(string(raw)) {
+				found["script:"+name+"/"+number] = number
+			}
 			return err
 		case !strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -130,7 +137,7 @@ func findTests(t *testing.T) map[string]string {
 			}
 			name := filepath.ToSlash(dir) + "." + fn.Name.Name
 			if fn.Recv == nil && testName.MatchString(fn.Name.Name) {
-				found[name] = fn.Name.Name + " " + fn.Doc.Text()
+				found[name] = fn.Name.Name
 			}
 			for _, sub := range subtests(fn) {
 				found[name+"/"+sub] = sub
@@ -147,30 +154,116 @@ func findTests(t *testing.T) map[string]string {
 var testName = regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z0-9]`)
 
 // subtests are the names that a function gives to subtests, where it gives them
-// in so many words; blanks become underscores, as go test has it.
+// in so many words, or in a table whose rows begin with a number and are run by
+// their name; blanks become underscores, as go test has it.
 func subtests(fn *ast.FuncDecl) (names []string) {
+	var rows []string
+	run := false
+	add := func(list *[]string, n ast.Expr, form *regexp.Regexp) bool {
+		lit, ok := n.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return false
+		}
+		name, err := strconv.Unquote(lit.Value)
+		if err == nil && form.MatchString(name) {
+			*list = append(*list, strings.ReplaceAll(name, " ", "_"))
+		}
+		return true
+	}
 	ast.Inspect(fn, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) != 2 {
-			return true
-		}
-		if s, ok := call.Fun.(*ast.SelectorExpr); !ok || s.Sel.Name != "Run" {
-			return true
-		}
-		if lit, ok := call.Args[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if name, err := strconv.Unquote(lit.Value); err == nil {
-				names = append(names, strings.ReplaceAll(name, " ", "_"))
+		switch n := n.(type) {
+		case *ast.CompositeLit: // the first member of a row, or the one called name
+			for i, e := range n.Elts {
+				if kv, ok := e.(*ast.KeyValueExpr); ok {
+					if key, ok := kv.Key.(*ast.Ident); ok && key.Name == "name" {
+						add(&rows, kv.Value, numbered)
+					} else if !ok {
+						add(&rows, kv.Key, numbered) // of a map
+					}
+				} else if i == 0 {
+					add(&rows, e, numbered)
+				}
+			}
+		case *ast.CallExpr:
+			s, ok := n.Fun.(*ast.SelectorExpr)
+			if ok && s.Sel.Name == "Run" && len(n.Args) == 2 && !add(&names, n.Args[0], anything) {
+				run = true
 			}
 		}
 		return true
 	})
+	if run {
+		names = append(names, rows...)
+	}
 	return names
 }
 
-// bears says that a test's name or comment has the number: BE-151 as BE151 or
-// BE-151.
+var (
+	anything = regexp.MustCompile("")
+	numbered = regexp.MustCompile(`^[A-Z]{2}-\d{3}\b`)
+	heading  = regexp.MustCompile(`^# ((?:[A-Z]{2}-\d{3}(?:, )?)+): `)
+)
+
+// sections are the numbers that the headings of a script begin with, where
+// commands follow the heading.
+func sections(script string) (numbers []string) {
+	script, _, _ = strings.Cut(script, "\n-- ")
+	var open []string
+	for line := range strings.Lines(script) {
+		switch m := heading.FindStringSubmatch(line); {
+		case m != nil:
+			open = strings.Split(m[1], ", ")
+		case strings.TrimSpace(line) == "":
+			open = nil
+		case !strings.HasPrefix(line, "#"):
+			numbers = append(numbers, open...)
+			open = nil
+		}
+	}
+	return numbers
+}
+
+// bears says that a test's name has the number: BE-151 as BE151 or BE-151.
 func bears(text, number string) bool {
 	return strings.Contains(text, number) || strings.Contains(text, strings.ReplaceAll(number, "-", ""))
+}
+
+// TestFindTests holds that a number in a comment, or in a string that is no
+// subtest's name, is not taken for a test's.
+func TestFindTests(t *testing.T) {
+	t.Parallel()
+	const source = `package p
+// TestA shows BE-001.
+func TestA(t *testing.T) {
+	t.Run("BE-002 said", nil)
+	t.Error("BE-003 in a message")
+}
+func TestB(t *testing.T) {
+	for _, c := range []struct{ name, x string }{{"BE-004 row", "BE-005 other column"}, {name: "BE-006 named", x: "BE-007"}} {
+		t.Run(c.name, nil)
+	}
+}
+func TestC(t *testing.T) {
+	for _, c := range []struct{ name string }{{"BE-008 not run"}} {
+		t.Error(c.name)
+	}
+}
+`
+	f, err := parser.ParseFile(token.NewFileSet(), "p_test.go", source, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, decl := range f.Decls {
+		got = append(got, subtests(decl.(*ast.FuncDecl))...)
+	}
+	if diff := cmp.Diff([]string{"BE-002_said", "BE-004_row", "BE-006_named"}, got); diff != "" {
+		t.Errorf("subtests (-want +got):\n%s", diff)
+	}
+	const script = "# BE-001: Nothing follows.\n\n# All of it (BE-002).\nexec x\n# BE-003, BE-004: Two,\n# told at length.\nexec x\n-- f --\n# BE-005: A file.\nx\n"
+	if diff := cmp.Diff([]string{"BE-003", "BE-004"}, sections(script)); diff != "" {
+		t.Errorf("sections (-want +got):\n%s", diff)
+	}
 }
 
 func TestConformanceTable(t *testing.T) {

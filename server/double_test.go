@@ -289,6 +289,13 @@ func setup(t *testing.T, change func(*Options)) *house {
 	return h
 }
 
+// in is the house for a subtest.
+func (h *house) in(t *testing.T) *house {
+	sub := *h
+	sub.t = t
+	return &sub
+}
+
 // register keeps a client with a key of its own.
 func (h *house) register(id, scope string, groups []string) {
 	h.t.Helper()
@@ -348,6 +355,10 @@ func (h *house) do(method, target, token, body string, headers ...string) answer
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			r.Host = headers[i+1] // what net/http sends
+			continue
+		}
 		r.Header.Add(headers[i], headers[i+1])
 	}
 	resp, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(r)

@@ -24,8 +24,6 @@ import (
 
 // TestExchange is the whole exchange as a client of the guide makes it: from
 // discovery to deletion.
-//
-// It shows BE-011, BE-186.
 func TestExchange(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -45,14 +43,16 @@ func TestExchange(t *testing.T) {
 			h := setup(t, nil)
 			h.double.polls = 3
 			c := h.client("alpha", "system/*.read")
-			configuration, err := c.Discover(ctx)
-			if err != nil || configuration.TokenEndpoint != h.base+"/auth/token" {
-				t.Fatalf("discover: %+v, %v", configuration, err)
-			}
-			status, err := c.Kickoff(ctx, tc.k)
-			if err != nil {
-				t.Fatal(err)
-			}
+			status := ""
+			t.Run("BE-011 SMART Backend Services", func(t *testing.T) {
+				configuration, err := c.Discover(ctx)
+				if err != nil || configuration.TokenEndpoint != h.base+"/auth/token" {
+					t.Fatalf("discover: %+v, %v", configuration, err)
+				}
+				if status, err = c.Kickoff(ctx, tc.k); err != nil {
+					t.Fatal(err)
+				}
+			})
 			polls := 0
 			m, err := c.Poll(ctx, status, func(p client.Progress) {
 				polls++
@@ -63,31 +63,33 @@ func TestExchange(t *testing.T) {
 			if err != nil || polls != 3 {
 				t.Fatalf("poll: %v after %d polls", err, polls)
 			}
-			dir := t.TempDir()
-			saved, err := c.Fetch(ctx, m, client.Download{Dir: dir})
-			if err != nil {
-				t.Fatal(err)
-			}
-			entries, err := os.ReadDir(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var names []string
-			for _, e := range entries {
-				names = append(names, e.Name())
-			}
-			if diff := cmp.Diff(tc.want, names); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
-			}
-			for _, s := range saved {
-				data, err := os.ReadFile(s.Path)
+			t.Run("BE-186 every file is at its URL", func(t *testing.T) {
+				dir := t.TempDir()
+				saved, err := c.Fetch(ctx, m, client.Download{Dir: dir})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := h.double.exports[exportID(status)].files[filepath.Base(s.Path)]; string(data) != string(want) {
-					t.Errorf("%s: %d bytes, want %d", s.Path, len(data), len(want))
+				entries, err := os.ReadDir(dir)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
+				var names []string
+				for _, e := range entries {
+					names = append(names, e.Name())
+				}
+				if diff := cmp.Diff(tc.want, names); diff != "" {
+					t.Errorf("files (-want +got):\n%s", diff)
+				}
+				for _, s := range saved {
+					data, err := os.ReadFile(s.Path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := h.double.exports[exportID(status)].files[filepath.Base(s.Path)]; string(data) != string(want) {
+						t.Errorf("%s: %d bytes, want %d", s.Path, len(data), len(want))
+					}
+				}
+			})
 			if err := c.Delete(ctx, status); err != nil {
 				t.Error(err)
 			}

@@ -158,15 +158,20 @@ func TestBE282_Ballot(t *testing.T) {
 	t.Parallel()
 	h := setup(t, func(o *Options) { o.BulkVersion = 4 })
 	token := h.token("alpha", "")
-	a := h.do(http.MethodGet, "/$export", token, "") // BE-280
-	h.wantOutcome(a, http.StatusMethodNotAllowed, "not-supported")
-	if a.header.Get("Allow") != "POST" {
-		t.Errorf("Allow %q", a.header.Get("Allow"))
+	for _, path := range []string{"/$export", "/Patient/$export", "/Group/g1/$export"} {
+		t.Run("BE-280 no kick-off by GET", func(t *testing.T) {
+			h := h.in(t)
+			a := h.do(http.MethodGet, path, token, "")
+			h.wantOutcome(a, http.StatusMethodNotAllowed, "not-supported")
+			if a.header.Get("Allow") != "POST" {
+				t.Errorf("%s: Allow %q", path, a.header.Get("Allow"))
+			}
+		})
 	}
 	list := `{"resourceType":"Parameters","parameter":[{"name":"_type","valueCode":"Patient,Coverage"}]}` // BE-281
 	h.wantOutcome(h.do(http.MethodPost, "/$export", token, list, "Content-Type", fhirJSON), http.StatusBadRequest, "structure")
 	good := `{"resourceType":"Parameters","parameter":[{"name":"_type","valueCode":"Patient"},{"name":"_type","valueCode":"Coverage"},{"name":"_foo","valueString":"1"}]}`
-	a = h.do(http.MethodPost, "/$export", token, good, "Content-Type", fhirJSON, "Prefer", "handling=lenient")
+	a := h.do(http.MethodPost, "/$export", token, good, "Content-Type", fhirJSON, "Prefer", "handling=lenient")
 	h.wantOutcome(a, http.StatusAccepted, "informational")
 	status := a.header.Get("Content-Location")
 	h.dress(status, func(m *export.Manifest) {
@@ -218,9 +223,11 @@ func TestBE205_SignedURLs(t *testing.T) {
 	if err := json.Unmarshal(h.do(http.MethodGet, status, token, "").body, &m); err != nil {
 		t.Fatal(err)
 	}
-	if m.RequiresAccessToken {
-		t.Error("requiresAccessToken is true")
-	}
+	t.Run("BE-174 requiresAccessToken is false", func(t *testing.T) {
+		if m.RequiresAccessToken {
+			t.Error("it is true")
+		}
+	})
 	signed, other := m.Output[0].URL, m.Output[1].URL
 	if a := h.do(http.MethodGet, signed, "", ""); a.status != http.StatusOK || !strings.Contains(string(a.body), `"Coverage"`) {
 		t.Fatalf("%d", a.status)

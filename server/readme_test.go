@@ -12,10 +12,7 @@ import (
 )
 
 // TestBE246_Parameters holds the README's table of kick-off parameters against
-// the table that handlers and OperationDefinitions go by; UPDATE=1 writes it
-// (BE-060, BE-084, BE-246).
-//
-// It shows BE-083.
+// the table that handlers and OperationDefinitions go by; UPDATE=1 writes it.
 func TestBE246_Parameters(t *testing.T) {
 	const path, begin, end = "../README.md", "<!-- parameters -->\n", "<!-- /parameters -->\n"
 	raw, err := os.ReadFile(path)
@@ -60,8 +57,32 @@ func TestBE246_Parameters(t *testing.T) {
 	if diff := cmp.Diff(b.String(), held); diff != "" {
 		t.Errorf("the README's table is not the code's (-want +got):\n%s", diff)
 	}
-	// BE-084: nobody should take a time of change for a time of service.
-	if !strings.Contains(held, "not of service") {
-		t.Error("the README does not tell times of service from times of change")
+	if !strings.Contains(held, "A resource changed inside the window and again after it is absent.") {
+		t.Error("BE-083: the README does not tell what _until loses")
 	}
+	for _, tc := range []struct{ question, answer string }{
+		{"profiles used", "CARIN Blue Button"},
+		{"the rule of splitting files", "Files hold at most 100,000 resources or 1 GiB each"},
+		{"which supporting resources, and when", "Organization and Practitioner resources are exported beside the members' data"},
+		{"levels", "System, Patient and Group level, GET and POST"},
+		{"output formats", "application/fhir+ndjson, application/ndjson or ndjson"},
+		{"a new member of a group with _since", "brings the whole history"},
+		{"values of includeAssociatedData", "LatestProvenanceResources or RelevantProvenanceResources"},
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(string(raw)), " "), tc.answer) {
+			t.Errorf("the README does not answer: %s", tc.question)
+		}
+	}
+	t.Run("BE-084 a time of change is no time of service", func(t *testing.T) {
+		for _, name := range []string{"_since", "_until"} {
+			i := strings.Index(held, "| `"+name+"` |")
+			if i < 0 {
+				t.Fatalf("no row of %s", name)
+			}
+			row, _, _ := strings.Cut(held[i:], "\n")
+			if !strings.Contains(row, "of service") || !strings.Contains(row, "_typeFilter") {
+				t.Errorf("%s: %s", name, row)
+			}
+		}
+	})
 }

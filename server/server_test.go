@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,6 @@ func (h *house) golden(name string, got []byte) {
 	}
 }
 
-// TestBE240_CapabilityStatement shows BE-241.
 func TestBE240_CapabilityStatement(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -52,6 +52,38 @@ func TestBE240_CapabilityStatement(t *testing.T) {
 	}
 	h.golden("metadata.json", a.body)
 	h.wantOutcome(h.do(http.MethodGet, "/metadata", "", "", "Accept", "application/fhir+xml"), http.StatusNotAcceptable, "not-supported")
+	type operation struct{ Name, Definition string }
+	var doc struct {
+		Instantiates []string
+		Rest         []struct {
+			Operation []operation
+			Resource  []struct {
+				Type      string
+				Operation []operation
+			}
+		}
+	}
+	if err := json.Unmarshal(a.body, &doc); err != nil || len(doc.Rest) != 1 {
+		t.Fatalf("%v, %d rests", err, len(doc.Rest))
+	}
+	if diff := cmp.Diff([]string{"http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"}, doc.Instantiates); diff != "" {
+		t.Errorf("instantiates (-want +got):\n%s", diff)
+	}
+	t.Run("BE-241 the operations that are there", func(t *testing.T) {
+		const definition = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
+		got := map[string][]operation{"system": doc.Rest[0].Operation}
+		for _, r := range doc.Rest[0].Resource {
+			if r.Operation != nil {
+				got[r.Type] = r.Operation
+			}
+		}
+		want := map[string][]operation{
+			"system": {{"export", definition + "export"}}, "Patient": {{"export", definition + "patient-export"}}, "Group": {{"export", definition + "group-export"}},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("operations (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestBE245_OperationDefinitions(t *testing.T) {
@@ -80,59 +112,75 @@ func TestSB001_SmartConfiguration(t *testing.T) {
 	}
 }
 
-// TestBE020_NoToken shows SB-081 at every kind of endpoint, and SB-080.
-//
-// It shows BE-204.
+// TestBE020_NoToken asks every kind of endpoint without a token, with one that is
+// no good and with one in the query.
 func TestBE020_NoToken(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
 	status := h.kickoff(h.token("alpha", ""), "/$export")
 	h.double.set(exportID(status), func(x *doubleExport) { x.status.State = export.StateComplete })
 	file := h.base + filePath + exportID(status) + "/Patient.1.ndjson"
-	for _, r := range [][2]string{
-		{"GET", "/$export"}, {"POST", "/$export"}, {"GET", "/Patient/$export"}, {"GET", "/Group/g1/$export"},
-		{"GET", status}, {"DELETE", status}, {"GET", file},
+	for _, tc := range []struct{ name, method, target string }{
+		{"SB-081 system kick-off", "GET", "/$export"}, {"SB-081 kick-off by POST", "POST", "/$export"},
+		{"SB-081 patient kick-off", "GET", "/Patient/$export"}, {"SB-081 group kick-off", "GET", "/Group/g1/$export"},
+		{"BE-013 status", "GET", status}, {"BE-213 deletion", "DELETE", status}, {"BE-204 file", "GET", file},
 	} {
-		a := h.do(r[0], r[1], "", "")
-		h.wantOutcome(a, http.StatusUnauthorized, "login")
-		if got := a.header.Get("WWW-Authenticate"); got != "Bearer" {
-			t.Errorf("%s: WWW-Authenticate %q", r, got)
-		}
-		a = h.do(r[0], r[1], "wrong", "")
-		h.wantOutcome(a, http.StatusUnauthorized, "expired")
-		if got := a.header.Get("WWW-Authenticate"); got != `Bearer error="invalid_token"` {
-			t.Errorf("%s: WWW-Authenticate %q", r, got)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			h := h.in(t)
+			a := h.do(tc.method, tc.target, "", "")
+			h.wantOutcome(a, http.StatusUnauthorized, "login")
+			if got := a.header.Get("WWW-Authenticate"); got != "Bearer" {
+				t.Errorf("WWW-Authenticate %q", got)
+			}
+			a = h.do(tc.method, tc.target, "wrong", "")
+			h.wantOutcome(a, http.StatusUnauthorized, "expired")
+			if got := a.header.Get("WWW-Authenticate"); got != `Bearer error="invalid_token"` {
+				t.Errorf("WWW-Authenticate %q", got)
+			}
+		})
 	}
-	if a := h.do(http.MethodGet, status+"?access_token="+h.token("alpha", ""), "", ""); a.status != http.StatusUnauthorized {
-		t.Errorf("SB-080: a token in the query is taken: %d", a.status)
-	}
+	t.Run("SB-080 a token in the query", func(t *testing.T) {
+		h := h.in(t)
+		for _, target := range []string{status, file, h.base + "/$export"} {
+			h.wantOutcome(h.do(http.MethodGet, target+"?access_token="+h.token("alpha", ""), "", ""), http.StatusUnauthorized, "login")
+		}
+	})
 }
 
-// TestBE030_Levels shows BE-031, BE-032, BE-033, BE-090, BE-092, BE-173.
+// TestBE030_Levels kicks off at every level, by the plain and the encoded path,
+// and looks at what the engine is asked for.
 func TestBE030_Levels(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
 	token := h.token("alpha", "")
-	for path, want := range map[string]export.Request{
-		"/$export":             {Level: export.LevelSystem, Types: []string{"Coverage", "Group", "Organization", "Patient"}},
-		"/%24export":           {Level: export.LevelSystem, Types: []string{"Coverage", "Group", "Organization", "Patient"}}, // BE-041
-		"/Patient/$export":     {Level: export.LevelPatient, Types: []string{"Coverage", "Organization", "Patient"}},
-		"/Group/g1/$export":    {Level: export.LevelGroup, Group: "g1", Types: []string{"Coverage", "Group", "Organization", "Patient"}},
-		"/Group/g1/%24export":  {Level: export.LevelGroup, Group: "g1", Types: []string{"Coverage", "Group", "Organization", "Patient"}},
-		"/Patient/$export?":    {Level: export.LevelPatient, Types: []string{"Coverage", "Organization", "Patient"}},
-		"/$export?_type=Group": {Level: export.LevelSystem, Types: []string{"Group"}},
+	for _, tc := range []struct {
+		name, path string
+		want       export.Request
+	}{
+		{"BE-030 system", "/$export", export.Request{Level: export.LevelSystem, Types: []string{"Coverage", "Group", "Organization", "Patient"}}},
+		{"BE-041 system, encoded", "/%24export", export.Request{Level: export.LevelSystem, Types: []string{"Coverage", "Group", "Organization", "Patient"}}},
+		{"BE-031 all patients", "/Patient/$export", export.Request{Level: export.LevelPatient, Types: []string{"Coverage", "Organization", "Patient"}}},
+		{"BE-032 group", "/Group/g1/$export", export.Request{Level: export.LevelGroup, Group: "g1", Types: []string{"Coverage", "Group", "Organization", "Patient"}}},
+		{"BE-041 group, encoded", "/Group/g1/%24export", export.Request{Level: export.LevelGroup, Group: "g1", Types: []string{"Coverage", "Group", "Organization", "Patient"}}},
+		{"BE-033 an empty query", "/Patient/$export?", export.Request{Level: export.LevelPatient, Types: []string{"Coverage", "Organization", "Patient"}}},
+		{"BE-033 a query", "/$export?_type=Group&_since=2024-01-01T00:00:00Z", export.Request{Level: export.LevelSystem, Types: []string{"Group"}, Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	} {
-		status := h.kickoff(token, path)
-		x := h.double.exports[exportID(status)]
-		want.ClientID = "alpha"
-		want.URL = h.base + strings.TrimSuffix(strings.ReplaceAll(path, "%24", "$"), "?")
-		if diff := cmp.Diff(want, x.status.Request); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
-		}
-		if a := h.do(http.MethodDelete, status, token, ""); a.status != http.StatusAccepted {
-			t.Errorf("delete: %d", a.status)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			h := h.in(t)
+			status := h.kickoff(token, tc.path, "Host", "evil.example.org")
+			tc.want.ClientID = "alpha"
+			tc.want.URL = h.base + strings.TrimSuffix(strings.ReplaceAll(tc.path, "%24", "$"), "?")
+			if diff := cmp.Diff(tc.want, h.double.exports[exportID(status)].status.Request); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.path, diff)
+			}
+			t.Run("BE-173 request is the kick-off's URL by the public base", func(t *testing.T) {
+				h := h.in(t)
+				if m := h.manifest(token, status); m.Request != tc.want.URL {
+					t.Errorf("request %q, want %q", m.Request, tc.want.URL)
+				}
+			})
+			h.wantOutcome(h.do(http.MethodDelete, status, token, ""), http.StatusAccepted, "informational")
+		})
 	}
 }
 
@@ -193,22 +241,39 @@ func TestBE015_GroupScope(t *testing.T) {
 	h.kickoff(h.token("alpha", "system/Patient.rs system/Group.r"), "/Group/g1/$export")
 }
 
-// TestBE095_Scopes shows SB-083: what is asked for beyond the scopes is refused.
-//
-// It shows BE-012, BE-091.
+// TestBE095_Scopes grants less than there is: what is left out of a request for
+// everything is refused where it is asked for.
 func TestBE095_Scopes(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
 	token := h.token("alpha", "system/Patient.read")
-	status := h.kickoff(token, "/$export")
-	if diff := cmp.Diff([]string{"Patient"}, h.double.exports[exportID(status)].status.Request.Types); diff != "" {
-		t.Errorf("types (-want +got):\n%s", diff)
-	}
-	a := h.do(http.MethodGet, "/$export?_type=Coverage", token, "")
-	h.wantOutcome(a, http.StatusForbidden, "forbidden")
-	if got := a.header.Get("WWW-Authenticate"); got != `Bearer error="insufficient_scope"` {
-		t.Errorf("WWW-Authenticate %q", got)
-	}
+	t.Run("BE-091 every type within the scope", func(t *testing.T) {
+		h := h.in(t)
+		for _, tc := range []struct {
+			token string
+			want  []string
+		}{
+			{token, []string{"Patient"}},
+			{h.token("alpha", "system/Coverage.rs system/Patient.rs system/Observation.rs"), []string{"Coverage", "Patient"}},
+			{h.token("alpha", "system/*.read"), []string{"Coverage", "Group", "Organization", "Patient"}},
+		} {
+			status := h.kickoff(tc.token, "/$export")
+			if diff := cmp.Diff(tc.want, h.double.exports[exportID(status)].status.Request.Types); diff != "" {
+				t.Errorf("types (-want +got):\n%s", diff)
+			}
+			h.manifest(tc.token, status)
+		}
+	})
+	t.Run("SB-083 a type beyond the scope", func(t *testing.T) {
+		h := h.in(t)
+		for _, query := range []string{"_type=Coverage", "_type=Patient,Coverage"} {
+			a := h.do(http.MethodGet, "/$export?"+query, token, "", "Prefer", "handling=lenient")
+			h.wantOutcome(a, http.StatusForbidden, "forbidden")
+			if got := a.header.Get("WWW-Authenticate"); got != `Bearer error="insufficient_scope"` {
+				t.Errorf("WWW-Authenticate %q", got)
+			}
+		}
+	})
 	h.wantOutcome(h.do(http.MethodGet, "/$export", h.token("alpha", "system/Observation.rs"), ""), http.StatusForbidden, "forbidden")
 }
 
@@ -322,7 +387,6 @@ func TestBE112_UnknownPatients(t *testing.T) {
 	}
 }
 
-// TestBE151_KickoffAnswer shows BE-037.
 func TestBE151_KickoffAnswer(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
@@ -330,6 +394,14 @@ func TestBE151_KickoffAnswer(t *testing.T) {
 	if !strings.HasPrefix(status, h.base+"/$export-status/") || len(exportID(status)) < 26 { // BE-154
 		t.Errorf("Content-Location %q", status)
 	}
+	t.Run("BE-037 no data in the answer", func(t *testing.T) {
+		h := h.in(t) // its exports are done as soon as they begin
+		for _, headers := range [][]string{nil, {"Prefer", "respond-async"}, {"Prefer", "wait=60"}} {
+			a := h.do(http.MethodGet, "/Patient/$export?_type=Patient", h.token("alpha", ""), "", headers...)
+			h.wantOutcome(a, http.StatusAccepted, "informational")
+			h.manifest(h.token("alpha", ""), a.header.Get("Content-Location"))
+		}
+	})
 }
 
 func TestBE153_TooMany(t *testing.T) {
@@ -381,27 +453,30 @@ func TestBE153_AtOnce(t *testing.T) {
 	}
 }
 
-// TestBE152_Faults shows BE-163.
+// TestBE152_Faults takes the store away from under the server.
 func TestBE152_Faults(t *testing.T) {
 	t.Parallel()
 	h := setup(t, nil)
 	token := h.token("alpha", "")
 	status := h.kickoff(token, "/$export")
 	h.double.fail = fmt.Errorf("%w: SECRET", errAway)
-	for _, tc := range []struct {
-		a      answer
-		status int
-		code   string
-	}{
-		{h.do(http.MethodGet, "/$export", token, ""), http.StatusServiceUnavailable, "transient"},
-		{h.do(http.MethodGet, status, token, ""), http.StatusServiceUnavailable, "transient"}, // BE-163
-		{h.do(http.MethodDelete, status, token, ""), http.StatusServiceUnavailable, "transient"},
+	for _, tc := range []struct{ name, method, target string }{
+		{"BE-152 kick-off", "GET", "/$export"}, {"BE-163 poll", "GET", status}, {"BE-213 deletion", "DELETE", status},
 	} {
-		h.wantOutcome(tc.a, tc.status, tc.code)
-		if strings.Contains(string(tc.a.body), "SECRET") {
-			t.Error("the answer tells of the inside")
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			h := h.in(t)
+			a := h.do(tc.method, tc.target, token, "")
+			h.wantOutcome(a, http.StatusServiceUnavailable, "transient")
+			if strings.Contains(string(a.body), "SECRET") {
+				t.Error("the answer tells of the inside")
+			}
+			if n, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || n < 1 || n > 60 {
+				t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+			}
+		})
 	}
+	h.double.fail = nil
+	h.manifest(token, status) // the export was well all the time
 }
 
 func TestNotFound(t *testing.T) {

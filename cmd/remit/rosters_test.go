@@ -65,7 +65,7 @@ func TestBE016_TwoRosters(t *testing.T) {
 		own[name] = h.holds(t, "/Group/"+name+"/$export", tok)
 	}
 
-	t.Run("disjoint and complete", func(t *testing.T) {
+	t.Run("BE-012 disjoint and complete", func(t *testing.T) {
 		for _, typ := range []string{"Patient", "Coverage", "Claim", "ExplanationOfBenefit", "Group"} {
 			even, odd, both := own["even"].ids[typ], own["odd"].ids[typ], map[string]bool{}
 			maps.Copy(both, even)

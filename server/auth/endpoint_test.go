@@ -248,16 +248,29 @@ func TestSB091Introspection(t *testing.T) {
 	ask := func(token, with string) answered {
 		return b.post(b.authority.ServeIntrospection, url.Values{"token": {token}}, bearer(with))
 	}
-	want := map[string]any{"active": true, "scope": "system/*.rs", "client_id": "alpha", "token_type": "bearer",
+	active := map[string]any{"active": true, "scope": "system/*.rs", "client_id": "alpha", "token_type": "bearer",
 		"iat": float64(b.now().Unix()), "exp": float64(b.now().Unix() + 300)}
-	if diff := cmp.Diff(want, ask(secret, secret).body); diff != "" {
-		t.Errorf("active (-want +got):\n%s", diff)
+	inactive := map[string]any{"active": false} // and nothing else
+	byAssertion := func() answered {
+		f := form(r.compact(t, r.header(nil), b.claims(nil)))
+		f.Set("token", secret)
+		return b.post(b.authority.ServeIntrospection, f, nil)
 	}
-	inactive := map[string]any{"active": false} // SB-092: and nothing else
-	for name, token := range map[string]string{"unknown": "x", "of another client": foreign} {
-		if diff := cmp.Diff(inactive, ask(token, secret).body); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+	for _, tc := range []struct {
+		name string
+		got  answered
+		want map[string]any
+	}{
+		{"SB-090 asked with a bearer token", ask(secret, secret), active},
+		{"SB-090 asked with an assertion", byAssertion(), active},
+		{"SB-092 unknown", ask("x", secret), inactive},
+		{"SB-092 of another client", ask(foreign, secret), inactive},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.got.body); diff != "" || tc.got.status != http.StatusOK {
+				t.Errorf("%d (-want +got):\n%s", tc.got.status, diff)
+			}
+		})
 	}
 	if a := ask(secret, "x"); a.status != http.StatusUnauthorized || a.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("stranger: %d", a.status)
@@ -266,11 +279,12 @@ func TestSB091Introspection(t *testing.T) {
 		t.Errorf("no token: %d", a.status)
 	}
 	b.pass(301 * time.Second)
-	byAssertion := form(r.compact(t, r.header(nil), b.claims(nil)))
-	byAssertion.Set("token", secret)
-	if diff := cmp.Diff(inactive, b.post(b.authority.ServeIntrospection, byAssertion, nil).body); diff != "" {
-		t.Errorf("expired (-want +got):\n%s", diff)
-	}
+	t.Run("SB-092 expired", func(t *testing.T) {
+		b.t = t
+		if diff := cmp.Diff(inactive, byAssertion().body); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestSB093Revocation(t *testing.T) {
@@ -394,4 +408,38 @@ func TestSB020Register(t *testing.T) {
 	if _, err := s.Client(t.Context(), "nobody"); !errors.Is(err, ErrUnknownClient) {
 		t.Errorf("unknown client: %v", err)
 	}
+	t.Run("SB-027 an id for each registration", func(t *testing.T) {
+		had := map[string]bool{}
+		for range 3 {
+			id, err := s.Register(t.Context(), Registration{Keys: keys, Scope: "system/*.rs"})
+			if err != nil || len(id) < 26 || had[id] {
+				t.Errorf("id %q, %v", id, err)
+			}
+			had[id] = true
+		}
+	})
+	t.Run("SB-025 keys change by compare-and-set", func(t *testing.T) {
+		id, err := s.Register(t.Context(), Registration{Keys: keys, Scope: "system/*.rs"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := s.row(t.Context(), id) // what somebody else read before the keys changed
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := jwks(ecSigner(t, "e2").jwk())
+		if err := s.Rotate(t.Context(), id, KeyChange{Keys: next, Add: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.SetClientKeys(t.Context(), read, string(jwks(rsaSigner("r9", 1).jwk())), ""); err == nil {
+			t.Error("keys are written over a change that was not seen")
+		}
+		c, err := s.Client(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := c.Keys.Len(); n != 2 {
+			t.Errorf("%d keys, want the old and the next", n)
+		}
+	})
 }

@@ -35,23 +35,23 @@ func TestSB070ParseScope(t *testing.T) {
 	}
 }
 
-// TestSB072Intersect shows SB-062, SB-071 and SB-072.
+// TestSB072Intersect grants what is both asked for and allowed.
 func TestSB072Intersect(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, allowed, requested, want string }{
 		{"all of all", "system/*.rs", "system/*.rs", "system/*.rs"},
-		{"v1 stays v1", "system/*.rs", "system/*.read", "system/*.read"},
-		{"v1 star is cut to read", "system/*.rs", "system/*.*", "system/*.read"},
-		{"v1 write is not granted", "system/*.cruds", "system/*.write", ""},
-		{"cruds is cut to rs", "system/*.cruds", "system/Patient.cruds", "system/Patient.rs"},
-		{"one of all", "system/*.read", "system/Patient.rs", "system/Patient.rs"},
-		{"wildcard becomes a list", "system/Patient.rs system/Coverage.rs", "system/*.rs", "system/Coverage.rs system/Patient.rs"},
-		{"wildcard v1 becomes a list", "system/Patient.rs system/Coverage.rs", "system/*.read", "system/Coverage.read system/Patient.read"},
-		{"read alone does not fit v1", "system/Group.r", "system/Group.read", "system/Group.r"},
+		{"SB-071 v1 stays v1", "system/*.rs", "system/*.read", "system/*.read"},
+		{"SB-071 v1 star is cut to read", "system/*.rs", "system/*.*", "system/*.read"},
+		{"SB-071 v1 write is not granted", "system/*.cruds", "system/*.write", ""},
+		{"SB-062 cruds is cut to rs", "system/*.cruds", "system/Patient.cruds", "system/Patient.rs"},
+		{"SB-062 one of all", "system/*.read", "system/Patient.rs", "system/Patient.rs"},
+		{"SB-072 wildcard becomes a list", "system/Patient.rs system/Coverage.rs", "system/*.rs", "system/Coverage.rs system/Patient.rs"},
+		{"SB-071 wildcard v1 becomes a list", "system/Patient.rs system/Coverage.rs", "system/*.read", "system/Coverage.read system/Patient.read"},
+		{"SB-071 read alone does not fit v1", "system/Group.r", "system/Group.read", "system/Group.r"},
 		{"wildcard and more for one", "system/*.r system/Patient.rs", "system/*.rs", "system/*.r system/Patient.rs"},
-		{"partial", "system/Patient.rs", "system/Patient.rs system/Claim.rs", "system/Patient.rs"},
-		{"mixed v1 and v2", "system/*.rs", "system/Patient.read system/Claim.rs patient/*.read", "system/Patient.read system/Claim.rs"},
-		{"granular is not widened", "system/*.rs", "system/Claim.rs?use=claim system/Patient.rs", "system/Claim.rs?use=claim system/Patient.rs"},
+		{"SB-072 partial", "system/Patient.rs", "system/Patient.rs system/Claim.rs", "system/Patient.rs"},
+		{"SB-071 mixed v1 and v2", "system/*.rs", "system/Patient.read system/Claim.rs patient/*.read", "system/Patient.read system/Claim.rs"},
+		{"SB-075 granular is not widened", "system/*.rs", "system/Claim.rs?use=claim system/Patient.rs", "system/Claim.rs?use=claim system/Patient.rs"},
 		{"granular policy grants nothing wide", "system/Claim.rs?use=claim", "system/*.rs", "system/Claim.rs?use=claim"},
 		{"granular policy is not v1", "system/Claim.rs?use=claim", "system/Claim.read", "system/Claim.rs?use=claim"},
 		{"both sides' queries", "system/Claim.rs?use=claim", "system/Claim.rs?type=pharmacy", "system/Claim.rs?use=claim&type=pharmacy"},
@@ -60,12 +60,14 @@ func TestSB072Intersect(t *testing.T) {
 		{"read freely, search by query", "system/Claim.r system/Claim.s?a=1", "system/Claim.rs", "system/Claim.r system/Claim.rs?a=1"},
 		{"unfiltered wins", "system/*.rs system/Claim.rs?a=1", "system/*.rs", "system/*.rs"},
 		{"a query on everything means nothing", "system/*.rs", "system/*.rs?a=1", ""},
-		{"nothing", "system/Patient.rs", "system/Claim.rs", ""},
+		{"SB-072 nothing", "system/Patient.rs", "system/Claim.rs", ""},
 		{"plus and repeated spaces", "system/*.rs", "system/Patient.rs+system/Claim.rs   system/Patient.rs", "system/Patient.rs system/Claim.rs"},
 	} {
-		if got := scopes(tc.allowed).Intersect(scopes(tc.requested), Read|Search).String(); got != tc.want {
-			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			if got := scopes(tc.allowed).Intersect(scopes(tc.requested), Read|Search).String(); got != tc.want {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+		})
 	}
 }
 

@@ -42,7 +42,7 @@ func consentBench(t *testing.T, c *choices) (*bench, *Engine) {
 	return b, b.engine()
 }
 
-// BE-017, PR-006, PR-007: whoever opted out, or did not opt in, is not exported at any level, and no
+// PR-006, PR-007: whoever opted out, or did not opt in, is not exported at any level, and no
 // roster names them; what belongs to nobody stays.
 func TestPR006_Choices(t *testing.T) {
 	t.Parallel()
@@ -57,9 +57,9 @@ func TestPR006_Choices(t *testing.T) {
 		groups   string // members of the exported groups
 	}{
 		{"nobody chose", &Consent{}, Request{Level: LevelSystem}, []string{"p1", "p2", "p3"}, []string{"c11", "c12", "c21", "c22", "c31", "c32"}, "p1 p3 p2"},
-		{"opt-out at system level", optOut, Request{Level: LevelSystem}, []string{"p2", "p3"}, []string{"c21", "c22", "c31", "c32"}, "p3 p2"},
-		{"opt-out at patient level", optOut, Request{Level: LevelPatient}, []string{"p2", "p3"}, []string{"c21", "c22", "c31", "c32"}, ""},
-		{"opt-out in a group", optOut, Request{Level: LevelGroup, Group: "g1"}, []string{"p3"}, []string{"c31", "c32"}, "p3"},
+		{"BE-017 opt-out at system level", optOut, Request{Level: LevelSystem}, []string{"p2", "p3"}, []string{"c21", "c22", "c31", "c32"}, "p3 p2"},
+		{"BE-017 opt-out at patient level", optOut, Request{Level: LevelPatient}, []string{"p2", "p3"}, []string{"c21", "c22", "c31", "c32"}, ""},
+		{"BE-017 opt-out in a group", optOut, Request{Level: LevelGroup, Group: "g1"}, []string{"p3"}, []string{"c31", "c32"}, "p3"},
 		{"opt-out of all of a group", &Consent{Members: []string{"m1", "m3"}}, Request{Level: LevelGroup, Group: "g1"}, nil, nil, ""},
 		{"PR-007 opt-in at system level", optIn, Request{Level: LevelSystem}, []string{"p1"}, []string{"c11", "c12"}, ""},
 		{"PR-007 opt-in in a group", optIn, Request{Level: LevelGroup, Group: "g1"}, []string{"p1"}, []string{"c11", "c12"}, "p1"},

@@ -2,9 +2,11 @@ package export
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -93,14 +96,14 @@ func lines(t *testing.T, e *Engine, id string) map[string][]string {
 			t.Fatal(err)
 		}
 		in := bufio.NewScanner(r)
-		var bytes int64
+		var size int64
 		for in.Scan() {
 			out[f.Name] = append(out[f.Name], in.Text())
-			bytes += int64(len(in.Bytes())) + 1
+			size += int64(len(in.Bytes())) + 1
 		}
 		r.Close()
-		if n := int64(len(out[f.Name])); n != f.Count || n == 0 || bytes != file.Bytes || file.Type != f.Type {
-			t.Errorf("%s has %d lines and %d bytes, manifest says %+v, %+v", f.Name, n, bytes, f, file.Info)
+		if n := int64(len(out[f.Name])); n != f.Count || n == 0 || size != file.Bytes || file.Type != f.Type {
+			t.Errorf("%s has %d lines and %d bytes, manifest says %+v, %+v", f.Name, n, size, f, file.Info)
 		}
 	}
 	return out
@@ -162,7 +165,6 @@ func objects(t *testing.T, b *bench) []string {
 	return out
 }
 
-// TestBE170_WholeExport shows BE-171, BE-172, BE-177, BE-201.
 func TestBE170_WholeExport(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, small())
@@ -191,6 +193,45 @@ func TestBE170_WholeExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("BE-171 transactionTime is an instant", func(t *testing.T) {
+		if when, err := time.Parse(time.RFC3339, m.TransactionTime); err != nil || !when.Equal(firstAsOf) {
+			t.Errorf("%s, %v; the snapshot is of %s", m.TransactionTime, err, firstAsOf)
+		}
+	})
+	t.Run("BE-177 one type a file", func(t *testing.T) {
+		for _, f := range m.Output {
+			for _, l := range all[f.Name] {
+				if !strings.HasPrefix(l, `{"resourceType":"`+f.Type+`",`) {
+					t.Errorf("%s: %s", f.Name, l)
+				}
+			}
+		}
+	})
+	t.Run("BE-201 one resource a line", func(t *testing.T) {
+		for _, f := range m.Output {
+			file, err := e.OpenFile(t.Context(), id, f.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := file.Identity(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(r)
+			if err := errors.Join(err, r.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if !utf8.Valid(text) || !bytes.HasPrefix(text, []byte("{")) || !bytes.HasSuffix(text, []byte("}\n")) || bytes.ContainsAny(text, "\r\ufeff") || bytes.Contains(text, []byte("\n\n")) {
+				t.Errorf("%s: %q", f.Name, text)
+			}
+			for line := range bytes.Lines(text) {
+				var compact bytes.Buffer
+				if err := json.Compact(&compact, line); err != nil || compact.String() != strings.TrimSuffix(string(line), "\n") {
+					t.Errorf("%s: %s is not compact: %v", f.Name, line, err)
+				}
+			}
+		}
+	})
 	prefix := `{"transactionTime":"2026-02-01T00:00:00.005Z","request":"https://x/$export","requiresAccessToken":true,` +
 		`"output":[{"type":"Claim","url":"https://x/f/Claim.1.ndjson","count":2},`
 	if !strings.HasPrefix(string(text), prefix) || !strings.HasSuffix(string(text), `],"error":[]}`) {
@@ -203,9 +244,11 @@ func TestBE170_WholeExport(t *testing.T) {
 	same(t, "exported", map[string]int64{"Claim": 6, "Group": 2, "Organization": 2, "Patient": 3}, r.Exported)
 	same(t, "rows", int64(13), r.Rows)
 	same(t, "absent", map[string]int64{"Patient.name": 8}, r.Absent)
-	if _, opened := b.wh.stats(); opened != 1 {
-		t.Errorf("%d snapshots for one export, want 1", opened)
-	}
+	t.Run("BE-172 one snapshot", func(t *testing.T) {
+		if _, opened := b.wh.stats(); opened != 1 {
+			t.Errorf("%d snapshots for one export, want 1", opened)
+		}
+	})
 	st := wait(t, e, id)
 	if st.Percent != 100 || !st.TransactionTime.Equal(firstAsOf) || st.Chunks != 8 || st.Exported != 13 || !st.Expires.After(st.Finished) {
 		t.Errorf("status is %+v", st)
@@ -214,6 +257,79 @@ func TestBE170_WholeExport(t *testing.T) {
 	is(t, "an unknown file", err, ErrNotFound)
 	_, err = e.OpenFile(t.Context(), id, "")
 	is(t, "a file without a name", err, ErrNotFound)
+}
+
+// _type leaves the types named and no other, at every level.
+func TestBE090_Types(t *testing.T) {
+	t.Parallel()
+	e := newBench(t, small()).engine()
+	for _, tc := range []struct {
+		level Level
+		types []string
+	}{
+		{LevelSystem, []string{"Claim"}}, {LevelSystem, []string{"Organization", "Patient"}}, {LevelPatient, []string{"Patient"}}, {LevelGroup, []string{"Claim", "Group"}},
+	} {
+		r := Request{Level: tc.level, Types: tc.types}
+		if tc.level == LevelGroup {
+			r.Group = "g1"
+		}
+		m, err := e.Manifest(t.Context(), export(t, e, r), "", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range m.Output {
+			got = append(got, f.Type)
+		}
+		slices.Sort(got)
+		same(t, "types", tc.types, slices.Compact(got))
+	}
+}
+
+// A resource whose line clients do not read is withheld and told, and one that is
+// as long as they read is not.
+func TestBE201_LongLine(t *testing.T) {
+	t.Parallel()
+	d := small()
+	const rest = len(`{"resourceType":"Patient","id":"p1","implicitRules":""}`)
+	for i := range d.rows {
+		switch d.rows[i].id {
+		case "p1":
+			d.rows[i].text = strings.Repeat("x", maxLine-rest)
+		case "p2":
+			d.rows[i].text = strings.Repeat("x", maxLine-rest+1)
+		}
+	}
+	e := newBench(t, d).engine()
+	id := export(t, e, Request{Types: []string{"Patient"}})
+	same(t, "patients", []string{"p1", "p3"}, longIDs(t, e, id))
+	r, err := e.Report(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "reasons", map[string]int64{"line-too-long": 1}, r.Reasons)
+}
+
+// longIDs reads the ids of patients whose lines are longer than a scanner reads.
+func longIDs(t *testing.T, e *Engine, id string) (out []string) {
+	t.Helper()
+	m, err := e.Manifest(t.Context(), id, "", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range m.Output {
+		for _, line := range readFile(t, e, id, f.Name) {
+			if len(line) > maxLine {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+			var r struct{ ID string }
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, r.ID)
+		}
+	}
+	return out
 }
 
 // The whole of it on PostgreSQL: control store and queue.
@@ -342,7 +458,6 @@ func TestFilesNamedAlikeWhateverChunkIsFirst(t *testing.T) {
 	same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
 }
 
-// TestBE195_Withheld shows BE-164.
 func TestBE195_Withheld(t *testing.T) {
 	t.Parallel()
 	d := small()
@@ -355,6 +470,15 @@ func TestBE195_Withheld(t *testing.T) {
 			b.change = func(o *Options) { o.Policy = policy; o.ChunkSize = 100 }
 			e := b.engine()
 			id := export(t, e, Request{})
+			t.Run("BE-164 complete, with error files", func(t *testing.T) {
+				m, err := e.Manifest(t.Context(), id, "", true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(m.Output) == 0 || len(m.Error) != 1 || m.Error[0].Type != "OperationOutcome" || m.Error[0].Count != 1 {
+					t.Errorf("%d files, error %+v", len(m.Output), m.Error)
+				}
+			})
 			all := lines(t, e, id)
 			r, err := e.Report(t.Context(), id)
 			if err != nil {
@@ -402,7 +526,6 @@ func TestValidatorJudges(t *testing.T) {
 	same(t, "claims", []string{"c11", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
 }
 
-// TestBE234_Duplicates shows BE-230.
 func TestBE234_Duplicates(t *testing.T) {
 	t.Parallel()
 	d := small()
@@ -463,7 +586,6 @@ func TestDuplicatesInSeveralPasses(t *testing.T) {
 	}
 }
 
-// TestBE040_GroupAndPatients shows BE-110.
 func TestBE040_GroupAndPatients(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -474,10 +596,10 @@ func TestBE040_GroupAndPatients(t *testing.T) {
 		groups   []string
 		orgs     []string
 	}{
-		{"group", Request{Level: LevelGroup, Group: "g1"}, []string{"p1", "p3"}, []string{"c11", "c12", "c31", "c32"}, []string{"g1"}, []string{"o1", "o2"}},
-		{"group and patient", Request{Level: LevelGroup, Group: "g1", Patients: []string{"p3", "p3"}}, []string{"p3"}, []string{"c31", "c32"}, nil, []string{"o1", "o2"}},
-		{"patient", Request{Level: LevelPatient}, []string{"p1", "p2", "p3"}, []string{"c11", "c12", "c21", "c22", "c31", "c32"}, nil, []string{"o1", "o2"}},
-		{"some patients", Request{Level: LevelPatient, Patients: []string{"p2"}}, []string{"p2"}, []string{"c21", "c22"}, nil, []string{"o1", "o2"}},
+		{"BE-092 group level", Request{Level: LevelGroup, Group: "g1"}, []string{"p1", "p3"}, []string{"c11", "c12", "c31", "c32"}, []string{"g1"}, []string{"o1", "o2"}},
+		{"BE-110 group and patient", Request{Level: LevelGroup, Group: "g1", Patients: []string{"p3", "p3"}}, []string{"p3"}, []string{"c31", "c32"}, nil, []string{"o1", "o2"}},
+		{"BE-092 patient level", Request{Level: LevelPatient}, []string{"p1", "p2", "p3"}, []string{"c11", "c12", "c21", "c22", "c31", "c32"}, nil, []string{"o1", "o2"}},
+		{"BE-110 some patients", Request{Level: LevelPatient, Patients: []string{"p2"}}, []string{"p2"}, []string{"c21", "c22"}, nil, []string{"o1", "o2"}},
 		{"group of nobody", Request{Level: LevelGroup, Group: "none"}, nil, nil, nil, []string{"o1", "o2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -56,9 +56,9 @@ func TestBE132_SeveralQueries(t *testing.T) {
 	c := paramsContext(LevelSystem)
 	two := map[string][]string{"Patient": {"Patient?gender=female"}, "ExplanationOfBenefit": {"ExplanationOfBenefit?type=oral,vision"}}
 	for name, query := range map[string]string{
-		"repeated":     "_typeFilter=" + url.QueryEscape("Patient?gender=female") + "&_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision"),
-		"comma-joined": "_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision,Patient?gender=female"),
-		"with a space": "_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision, Patient?gender=female"),
+		"BE-061 repeated":     "_typeFilter=" + url.QueryEscape("Patient?gender=female") + "&_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision"),
+		"BE-061 comma-joined": "_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision,Patient?gender=female"),
+		"with a space":        "_typeFilter=" + url.QueryEscape("ExplanationOfBenefit?type=oral,vision, Patient?gender=female"),
 	} {
 		t.Run(name, func(t *testing.T) { checkFilters(t, query, c, wantFilter{filters: two}) })
 	}
@@ -124,22 +124,22 @@ func TestBE138_FilterOfAnotherType(t *testing.T) {
 func TestBE100_Elements(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		query   string
-		lenient bool
-		want    wantFilter
+		name, query string
+		lenient     bool
+		want        wantFilter
 	}{
-		{"_type=Patient,Coverage&_elements=id", false, wantFilter{elements: map[string][]string{"Patient": {"id"}, "Coverage": {"id"}}}},
-		{"_type=Patient,Coverage&_elements=Patient.name", false, wantFilter{elements: map[string][]string{"Patient": {"name"}}}},
-		{"_type=Patient,Coverage&_elements=Patient.name,identifier", false, wantFilter{elements: map[string][]string{"Patient": {"identifier", "name"}, "Coverage": {"identifier"}}}},
-		{"_type=Patient,Coverage&_elements=name&_elements=period", false, wantFilter{elements: map[string][]string{"Patient": {"name"}, "Coverage": {"period"}}}},
-		{"_type=Patient&_elements=deceased,multipleBirthBoolean", false, wantFilter{elements: map[string][]string{"Patient": {"deceased", "multipleBirthBoolean"}}}},
-		{"_type=Patient&_elements=Patient.name.family", false, wantFilter{issues: []string{"not-supported _elements: not a root element"}}},
-		{"_type=Patient&_elements=colour", false, wantFilter{issues: []string{"not-supported _elements: colour"}}},
-		{"_type=Patient&_elements=Coverage.period", false, wantFilter{issues: []string{"not-supported _elements: not exported"}}},
-		{"_type=Patient&_elements=", false, wantFilter{issues: []string{"value _elements: names no element"}}},
-		{"_type=Patient&_elements=Patient.name.family,Patient.birthDate", true, wantFilter{elements: map[string][]string{"Patient": {"birthDate"}}, notes: 1}},
+		{"BE-100 of every type", "_type=Patient,Coverage&_elements=id", false, wantFilter{elements: map[string][]string{"Patient": {"id"}, "Coverage": {"id"}}}},
+		{"BE-104 of one type", "_type=Patient,Coverage&_elements=Patient.name", false, wantFilter{elements: map[string][]string{"Patient": {"name"}}}},
+		{"BE-104 of one and of all", "_type=Patient,Coverage&_elements=Patient.name,identifier", false, wantFilter{elements: map[string][]string{"Patient": {"identifier", "name"}, "Coverage": {"identifier"}}}},
+		{"BE-100 that some types have", "_type=Patient,Coverage&_elements=name&_elements=period", false, wantFilter{elements: map[string][]string{"Patient": {"name"}, "Coverage": {"period"}}}},
+		{"BE-100 choices of type", "_type=Patient&_elements=deceased,multipleBirthBoolean", false, wantFilter{elements: map[string][]string{"Patient": {"deceased", "multipleBirthBoolean"}}}},
+		{"BE-103 nested", "_type=Patient&_elements=Patient.name.family", false, wantFilter{issues: []string{"not-supported _elements: not a root element"}}},
+		{"BE-103 unknown", "_type=Patient&_elements=colour", false, wantFilter{issues: []string{"not-supported _elements: colour"}}},
+		{"BE-103 of a type that is not exported", "_type=Patient&_elements=Coverage.period", false, wantFilter{issues: []string{"not-supported _elements: not exported"}}},
+		{"BE-103 empty", "_type=Patient&_elements=", false, wantFilter{issues: []string{"value _elements: names no element"}}},
+		{"BE-103 nested, lenient", "_type=Patient&_elements=Patient.name.family,Patient.birthDate", true, wantFilter{elements: map[string][]string{"Patient": {"birthDate"}}, notes: 1}},
 	} {
-		t.Run(tc.query, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			c := paramsContext(LevelSystem)
 			c.Lenient = tc.lenient
 			checkFilters(t, tc.query, c, tc.want)
@@ -159,15 +159,27 @@ func TestBE122_AssociatedData(t *testing.T) {
 	checkFilters(t, "includeAssociatedData=LatestProvenanceResources", lenient, wantFilter{notes: 1})
 
 	c.Types = append(slices.Clone(c.Types), program.Type{Name: "Provenance", Tracked: true})
+	known := c.Known
+	c.Known = func(s string) bool { return s == "Provenance" || known(s) }
 	checkFilters(t, "includeAssociatedData=_mine", c, wantFilter{issues: []string{"not-supported includeAssociatedData: _mine"}})
-	for query, want := range map[string]Associated{
-		"LatestProvenanceResources": LatestProvenance, "RelevantProvenanceResources": AllProvenance,
-		"LatestProvenanceResources,RelevantProvenanceResources": AllProvenance, "RelevantProvenanceResources,LatestProvenanceResources": AllProvenance,
+	const latest, relevant = "includeAssociatedData=LatestProvenanceResources", "includeAssociatedData=RelevantProvenanceResources"
+	for _, tc := range []struct {
+		name, query string
+		want        Associated
+	}{
+		{"BE-120 the newest", latest, LatestProvenance}, {"BE-120 all", relevant, AllProvenance},
+		{"BE-121 both", latest + ",RelevantProvenanceResources", AllProvenance}, {"BE-121 both, turned round", relevant + ",LatestProvenanceResources", AllProvenance},
+		{"BE-121 both, repeated", latest + "&" + relevant, AllProvenance},
 	} {
-		checkFilters(t, "_type=Patient&includeAssociatedData="+query, c, wantFilter{assoc: want, types: []string{"Patient", "Provenance"}})
+		t.Run(tc.name, func(t *testing.T) {
+			checkFilters(t, "_type=Patient&"+tc.query, c, wantFilter{assoc: tc.want, types: []string{"Patient", "Provenance"}})
+		})
 	}
-	checkFilters(t, "", c, wantFilter{types: append(slices.Clone(systemTypes), "Provenance")})
-	checkFilters(t, "_type=Patient", c, wantFilter{types: []string{"Patient"}})
+	t.Run("BE-123 all without the parameter", func(t *testing.T) {
+		checkFilters(t, "", c, wantFilter{types: append(slices.Clone(systemTypes), "Provenance")})
+		checkFilters(t, "_type=Patient,Provenance", c, wantFilter{types: []string{"Patient", "Provenance"}})
+	})
+	t.Run("BE-123 none where _type leaves it out", func(t *testing.T) { checkFilters(t, "_type=Patient", c, wantFilter{types: []string{"Patient"}}) })
 }
 
 // BE-148: output is organized by Patient alone.

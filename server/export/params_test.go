@@ -48,7 +48,6 @@ func codes(issues []Issue) []string {
 	return out
 }
 
-// TestParseQuery shows BE-065, BE-070, BE-094.
 func TestParseQuery(t *testing.T) {
 	t.Parallel()
 	type want struct {
@@ -67,11 +66,14 @@ func TestParseQuery(t *testing.T) {
 	}{
 		{name: "BE-091 no parameters", want: want{types: systemTypes}},
 		{name: "BE-070 output format", query: "_outputFormat=application/fhir%2Bndjson", want: want{types: systemTypes}},
+		{name: "BE-070 application/ndjson", query: "_outputFormat=application/ndjson", want: want{types: systemTypes}},
 		{name: "BE-063 plus became space", query: "_outputFormat=application/fhir+ndjson", want: want{types: systemTypes}},
 		{name: "BE-071 media type parameter and case", query: "_outputFormat=Application/NDJSON%3Bcharset%3Dutf-8", want: want{types: systemTypes}},
 		{name: "BE-070 short", query: "_outputFormat=ndjson", want: want{types: systemTypes}},
 		{name: "BE-071 csv", query: "_outputFormat=text/csv", want: want{issues: []string{"not-supported _outputFormat"}}},
 		{name: "BE-071 csv, lenient", query: "_outputFormat=text/csv", lenient: true, want: want{types: systemTypes, notes: []string{"_outputFormat"}}},
+		{name: "BE-061 list", query: "_type=Patient,Coverage,ExplanationOfBenefit", want: want{types: []string{"Coverage", "ExplanationOfBenefit", "Patient"}}},
+		{name: "BE-061 repetition", query: "_type=Patient&_type=Coverage&_type=ExplanationOfBenefit", want: want{types: []string{"Coverage", "ExplanationOfBenefit", "Patient"}}},
 		{name: "BE-061 list and repetition", query: "_type=Patient&_type=Coverage,ExplanationOfBenefit", want: want{types: []string{"Coverage", "ExplanationOfBenefit", "Patient"}}},
 		{name: "BE-096 spaces, blanks, duplicates", query: "_type=Patient,,%20Coverage%20,Patient", want: want{types: []string{"Coverage", "Patient"}}},
 		{name: "BE-096 empty", query: "_type=", want: want{issues: []string{"value _type"}}},

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,13 +10,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"remit/mapping"
+	"remit/mapping/program"
 	"remit/profiles"
 	"remit/sql/duckdb"
+	"remit/sql/source"
 )
 
 // changingSet maps a warehouse whose rows change: claims and their lines bear the
@@ -201,7 +205,7 @@ func (l *ledger) merged(t *testing.T, e *Engine, id string) (there map[string]st
 	return there, gone
 }
 
-// BE-075, BE-080, BE-190, BE-192: after any changes, what a client keeps
+// After any changes, what a client keeps
 // by _since is what a fresh full export gives, deletions included, and nothing
 // comes that did not change.
 func TestBE080_SinceEqualsFull(t *testing.T) {
@@ -315,8 +319,7 @@ func TestBE194_VoidedIsNoDeletion(t *testing.T) {
 	}
 }
 
-// BE-145, BE-146, BE-149: blocks by patient, each with its header and whole; the
-// count leaves headers out.
+// Blocks by patient, each with its header and whole; the count leaves headers out.
 func TestBE145_Blocks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 7)) //nolint:gosec // a test that can be repeated
 	l := newLedger(t)
@@ -334,7 +337,7 @@ func TestBE145_Blocks(t *testing.T) {
 	if m.OutputOrganizedBy != "Patient" || len(m.Output) < 2 {
 		t.Fatalf("manifest %+v", m)
 	}
-	found, headers := map[string]string{}, map[string]bool{}
+	found, blocks := map[string]string{}, map[string][]string{}
 	for _, f := range m.Output {
 		owner := ""
 		var count int64
@@ -355,10 +358,7 @@ func TestBE145_Blocks(t *testing.T) {
 				if want := fmt.Sprintf(`{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":%q}}]}`, owner); line != want {
 					t.Errorf("header %s", line)
 				}
-				if headers[owner] {
-					t.Errorf("%s has two blocks", owner)
-				}
-				headers[owner] = true
+				blocks[owner] = append(blocks[owner], f.Name)
 				continue
 			}
 			count++
@@ -373,4 +373,104 @@ func TestBE145_Blocks(t *testing.T) {
 		}
 	}
 	same(t, "resources", plain, found)
+	t.Run("BE-146 no block is split", func(t *testing.T) {
+		large := 0
+		for owner, in := range blocks {
+			if len(in) != 1 {
+				t.Errorf("%s has blocks in %v", owner, in)
+			}
+			n := 0
+			for _, line := range plain {
+				if strings.Contains(line, `"`+owner+`"`) {
+					n++
+				}
+			}
+			large = max(large, n)
+		}
+		if len(m.Output) < 3 || large < 3 {
+			t.Errorf("%d files, blocks of at most %d resources: nothing to split", len(m.Output), large)
+		}
+	})
+}
+
+// What changed at the very instant of _since was in the export before; what changed
+// a millisecond later comes (BE-075). Whatever comes, comes once and as it is now
+// (BE-230).
+func TestBE075_StrictlyLater(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	l.members["m1"] = [2]string{"male", "2024-01-01 00:00:00"}
+	const since = "2024-06-01 12:00:00"
+	for id, at := range map[string]string{"before": "2024-06-01 11:59:59.999", "then": since, "later": "2024-06-01 12:00:00.001"} {
+		l.claims[id] = [3]string{"m1", "final", at}
+	}
+	e := world(t, l, nil)
+	r := Request{Types: []string{"Basic"}, Since: at(t, "2024-06-01T12:00:00Z")}
+	there, gone := l.merged(t, e, export(t, e, r))
+	same(t, "since", []string{"Basic/later"}, slices.Sorted(maps.Keys(there)))
+	same(t, "deleted", nil, gone)
+
+	t.Run("BE-230 the latest version alone", func(t *testing.T) {
+		l.claims["before"] = [3]string{"m1", "paid", "2024-06-01 12:00:01"}
+		l.write(t)
+		for _, r := range []Request{r, {Types: r.Types}} {
+			id := export(t, e, r)
+			var got []string
+			for _, list := range lines(t, e, id) {
+				for _, line := range list {
+					if strings.Contains(line, `"id":"before"`) {
+						got = append(got, line)
+					}
+				}
+			}
+			if len(got) != 1 || !strings.Contains(got[0], `"text":"paid"`) {
+				t.Errorf("%q", got)
+			}
+		}
+	})
+}
+
+// Every part of an export reads one snapshot: what is written while it runs is in
+// none of it, and in the next one (BE-172).
+func TestBE172_OneSnapshot(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	for i := range 40 {
+		member := fmt.Sprintf("m%03d", i)
+		l.members[member] = [2]string{"male", "2024-01-01 00:00:00"}
+		l.claims["c"+member] = [3]string{member, "final", "2024-01-01 00:00:00"}
+	}
+	e := world(t, l, nil)
+	r := Request{Types: []string{"Basic", "Patient"}}
+	before, _ := l.merged(t, e, export(t, e, r))
+	runner, valid := e.Program()
+	var once sync.Once
+	e.Options.Program = func() (Runner, Validator) {
+		return midway{runner, func() { // as the first chunk begins
+			once.Do(func() {
+				delete(l.members, "m007")
+				delete(l.claims, "cm007")
+				l.members["new"] = [2]string{"female", "2024-01-02 00:00:00"}
+				l.claims["cm030"] = [3]string{"m030", "paid", "2024-01-02 00:00:00"}
+				l.write(t)
+			})
+		}}, valid
+	}
+	during, _ := l.merged(t, e, export(t, e, r))
+	same(t, "during", before, during)
+	after, _ := l.merged(t, e, export(t, e, r))
+	if _, ok := after["Patient/new"]; !ok || len(after) != len(before)-1 {
+		t.Errorf("%d resources before, %d after", len(before), len(after))
+	}
+}
+
+// midway is a runner that does something whenever a chunk begins.
+type midway struct {
+	Runner
+	do func()
+}
+
+func (m midway) Run(ctx context.Context, snap source.Snapshot, r program.Request, emit program.Emit) (*program.Report, error) {
+	m.do()
+	return m.Runner.Run(ctx, snap, r, emit)
 }

@@ -66,7 +66,7 @@ func parameters() []parameter {
 			Doc: "Only resources changed after this instant; deletions since then are listed. It is a time of change, not of service: for dates of service use _typeFilter."},
 			post: instantForms, read: (*reading).since},
 		{Parameter: Parameter{Name: "_until", Single: true, Type: "instant", Levels: everyLevel, Supported: true, Since: "3.0", Stage: "query",
-			Doc: "Only resources changed before this instant. A resource changed inside the window and again after it is absent."},
+			Doc: "Only resources changed before this instant, which is a time of change as that of _since is, and not of service (use _typeFilter). A resource changed inside the window and again after it is absent."},
 			post: instantForms, read: (*reading).until},
 		{Parameter: Parameter{Name: "_type", List: true, Type: "code", Levels: everyLevel, Supported: true, Since: "1.0", Stage: "query",
 			Doc: "Only these resource types; comma-separated or repeated."},
