@@ -8,6 +8,7 @@ import (
 
 	"remit/mapping"
 	"remit/mapping/program"
+	"remit/sql/duckdb"
 	"remit/sql/source"
 )
 
@@ -40,4 +41,74 @@ func BenchmarkRule19_LargeMap(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/resource")
+}
+
+// BenchmarkLoad loads the shipped sets, each against its fixture, profiles and
+// warehouses already open and their tables read: each by itself, and all of them
+// in one operation, one after the other. In first the warehouse has been asked
+// nothing yet; in again it knows the columns of its tables and of the sets' SQL,
+// as when a set is loaded again that was changed.
+func BenchmarkLoad(b *testing.B) {
+	sets := shipped(b)
+	profileSet(b)
+	open := func(b *testing.B, s shippedSet) source.Source {
+		w, err := duckdb.Open(b.Context(), s.fixture, duckdb.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		snap, err := w.Snapshot(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := snap.Close(); err != nil {
+			b.Fatal(err)
+		}
+		return w
+	}
+	bench := func(name string, sets ...shippedSet) {
+		warehouses := make([]source.Source, len(sets))
+		all := func(b *testing.B) {
+			for i, s := range sets {
+				if p, diags := load(b, warehouses[i], s.files); p == nil {
+					b.Fatal(diags.Err())
+				}
+			}
+		}
+		swap := func(b *testing.B) {
+			for i, s := range sets {
+				if warehouses[i] != nil {
+					if err := warehouses[i].Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				warehouses[i] = open(b, s)
+			}
+		}
+		b.Run(name+"/first", func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				swap(b)
+				b.StartTimer()
+				all(b)
+			}
+		})
+		b.Run(name+"/again", func(b *testing.B) {
+			swap(b)
+			all(b)
+			for b.Loop() {
+				all(b)
+			}
+		})
+		for _, w := range warehouses {
+			if w != nil {
+				if err := w.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, s := range sets {
+		bench(s.name, s)
+	}
+	bench("all", sets...)
 }

@@ -9,7 +9,6 @@ import (
 
 	"remit/mapping"
 	"remit/mapping/program"
-	"remit/sql/source"
 )
 
 // FuzzLoad asks that no mapping and no sources.yaml breaks the compiler, and
@@ -55,35 +54,5 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		_, _ = p.Run(ctx, snap, program.Request{}, discard)
-	})
-}
-
-// BenchmarkLoad loads the shipped sets, each against its fixture, profiles and
-// warehouses already open: each by itself, and all of them in one operation.
-func BenchmarkLoad(b *testing.B) {
-	sets := shipped(b)
-	warehouses := make([]source.Source, len(sets))
-	for i, s := range sets {
-		warehouses[i] = warehouse(b, s.fixture)
-	}
-	one := func(b *testing.B, i int) {
-		if p, diags := load(b, warehouses[i], sets[i].files); p == nil {
-			b.Fatal(diags.Err())
-		}
-	}
-	for i, s := range sets {
-		b.Run(s.name, func(b *testing.B) {
-			for b.Loop() {
-				one(b, i)
-			}
-		})
-	}
-	b.Run("all", func(b *testing.B) {
-		for b.Loop() {
-			for i := range sets {
-				one(b, i)
-			}
-		}
-		b.ReportMetric(float64(len(sets)), "sets")
 	})
 }

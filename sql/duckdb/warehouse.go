@@ -442,24 +442,9 @@ func (d *imported) columnsOf(c *conn) func(context.Context, *source.Relation) ([
 				return nil, err
 			}
 		}
-		st, err := dialect.Columns(rel)
+		columns, err := relationColumns(ctx, c, rel)
 		if err != nil {
 			return nil, err
-		}
-		s, err := c.prepare(ctx, st.SQL)
-		if err != nil {
-			return nil, sqlError(err, st, true)
-		}
-		columns := s.columns()
-		s.close()
-		if rel.Table == "" && len(st.Args) == 0 {
-			// A derived table renames columns of one name; alone the query
-			// shows them. (One that joins the snapshot cannot stand alone.)
-			if s, err = c.prepare(ctx, rel.SQL); err != nil {
-				return nil, sqlError(err, nil, true)
-			}
-			columns = s.columns()
-			s.close()
 		}
 		var out []source.Column
 		for _, col := range columns {
@@ -479,6 +464,47 @@ func (d *imported) columnsOf(c *conn) func(context.Context, *source.Relation) ([
 		d.mu.Unlock()
 		return out, nil
 	}
+}
+
+// relationColumns tells the columns of a relation as the engine names them.
+func relationColumns(ctx context.Context, c *conn, rel *source.Relation) (out []engineColumn, err error) {
+	st, err := dialect.Columns(rel)
+	if err != nil {
+		return nil, err
+	}
+	ask := func(sql string) error {
+		s, err := c.prepare(ctx, sql)
+		if err == nil {
+			out = s.columns()
+			s.close()
+		}
+		return err
+	}
+	err = c.bindOnly(ctx, func() error {
+		if err := ask(st.SQL); err != nil {
+			return sqlError(err, st, true)
+		}
+		if rel.Table == "" && len(st.Args) == 0 {
+			// A derived table renames columns of one name; alone the query
+			// shows them. (One that joins the snapshot cannot stand alone.)
+			if err := ask(rel.SQL); err != nil {
+				return sqlError(err, nil, true)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// bindOnly runs f, in which statements are prepared for the types of their
+// columns alone: these are known once a statement is bound, its optimisation
+// would be most of the cost, and is thrown away.
+func (c *conn) bindOnly(ctx context.Context, f func() error) (err error) {
+	if err := c.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "PRAGMA enable_optimizer")) }()
+	return f()
 }
 
 // notNull marks the columns of a base table that are declared NOT NULL.
@@ -517,31 +543,27 @@ func quoteTable(name string) (string, error) {
 // Describe prepares the expressions of q. See source.Source.
 func (w *Warehouse) Describe(ctx context.Context, q *source.Query) ([]source.Described, error) {
 	var out []source.Described
-	err := w.with(ctx, func(data *imported, c *conn) (err error) {
+	err := w.with(ctx, func(data *imported, c *conn) error {
 		full, err := source.Complete(ctx, q, data.columnsOf(c))
 		if err != nil {
 			return err
 		}
-		// Types are known once a query is bound: its optimisation would be most of
-		// the cost, and is thrown away.
-		if err := c.exec(ctx, "PRAGMA disable_optimizer"); err != nil {
+		return c.bindOnly(ctx, func() error {
+			out, err = source.DescribeAll(ctx, &dialect, full, data.volatile, func(ctx context.Context, st *source.Statement) ([]source.Type, error) {
+				s, err := c.prepare(ctx, st.SQL)
+				if err != nil {
+					return nil, sqlError(err, st, true)
+				}
+				defer s.close()
+				columns := s.columns()
+				types := make([]source.Type, len(columns))
+				for i, col := range columns {
+					types[i] = col.kind
+				}
+				return types, nil
+			})
 			return err
-		}
-		defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "PRAGMA enable_optimizer")) }()
-		out, err = source.DescribeAll(ctx, &dialect, full, data.volatile, func(ctx context.Context, st *source.Statement) ([]source.Type, error) {
-			s, err := c.prepare(ctx, st.SQL)
-			if err != nil {
-				return nil, sqlError(err, st, true)
-			}
-			defer s.close()
-			columns := s.columns()
-			types := make([]source.Type, len(columns))
-			for i, col := range columns {
-				types[i] = col.kind
-			}
-			return types, nil
 		})
-		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", relationName(q), err)

@@ -98,6 +98,7 @@ func (d *Dialect) SelectAs(q *Query, asOf time.Time, casts map[int]string) (*Sta
 // where the relation does not know its Columns yet; it yields no row.
 func (d *Dialect) Columns(rel *Relation) (*Statement, error) {
 	r := newRenderer(d, &Query{From: rel}, time.Time{})
+	r.named = nil
 	r.text("SELECT * FROM ")
 	r.relation(rel, true)
 	r.text("\nLIMIT 0")
@@ -108,6 +109,7 @@ func (d *Dialect) Columns(rel *Relation) (*Statement, error) {
 // then where, as columns of a SELECT.
 func (d *Dialect) Types(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
+	r.typing = true
 	r.typed(q)
 	return r.done()
 }
@@ -115,6 +117,7 @@ func (d *Dialect) Types(q *Query) (*Statement, error) {
 // TypesOfScalars is Types and Scalars in one query: where it prepares, both do.
 func (d *Dialect) TypesOfScalars(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
+	r.typing = true
 	r.typed(q)
 	r.scalar(q)
 	return r.done()
@@ -135,6 +138,7 @@ func (r *renderer) typed(q *Query) {
 // in a WHERE clause, where only scalar ones may stand (mapping language, rule 5).
 func (d *Dialect) Scalars(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
+	r.typing = true
 	r.text("SELECT 1 FROM ")
 	r.source(q)
 	r.scalar(q)
@@ -180,6 +184,8 @@ type renderer struct {
 	spans    []span
 	err      error
 	casts    map[int]string // of the columns, see SelectAs
+	named    names
+	typing   bool // types are asked for: a wrap that cannot change them is left out
 	snapshot bool
 }
 
@@ -189,6 +195,7 @@ func newRenderer(d *Dialect, q *Query, asOf time.Time) *renderer {
 		r.fail(errors.New("a query without a relation"))
 		return r
 	}
+	r.named = namesIn(q)
 	if usesSnapshot(q) {
 		// A common table, so that the relation's own SQL may join it as well.
 		r.snapshot = true
@@ -304,10 +311,11 @@ func (r *renderer) source(q *Query) {
 	}
 }
 
-// relation writes a relation with its alias. own is true for the query's own
-// relation, to whose SQL faults are led back.
+// relation writes a relation with its alias; where it is wrapped, with those of
+// its columns that the query may mean. own is true for the query's own relation,
+// to whose SQL faults are led back.
 func (r *renderer) relation(rel *Relation, own bool) {
-	if !needsWrap(rel) {
+	if !needsWrap(rel) || r.typing && keepsTypes(rel) {
 		r.plain(rel, own)
 		return
 	}
@@ -317,7 +325,16 @@ func (r *renderer) relation(rel *Relation, own bool) {
 	for _, k := range rel.Keep {
 		keep[strings.ToLower(k)] = true
 	}
-	for i, c := range rel.Columns {
+	written := make([]Column, 0, len(rel.Columns))
+	for _, c := range rel.Columns {
+		if r.named.has(c.Name) {
+			written = append(written, c)
+		}
+	}
+	if len(written) == 0 {
+		written = rel.Columns[:1] // its rows are meant, such as by a constant
+	}
+	for i, c := range written {
 		if i > 0 {
 			r.text(",")
 		}
@@ -343,6 +360,26 @@ func needsWrap(rel *Relation) bool {
 		}
 	}
 	return false
+}
+
+// keepsTypes says that the wrap of rel binds for certain, and changes no
+// column's type: each column that it touches is of a type of which the text and
+// date functions are made.
+func keepsTypes(rel *Relation) bool {
+	for _, c := range rel.Columns {
+		if c.Type.Padded {
+			return false
+		}
+		switch c.Type.Kind {
+		case KindText, KindDate, KindTimestamp, KindInstant:
+			switch strings.ToLower(c.Type.Name) {
+			case "text", "varchar", "date", "timestamp", "timestamp with time zone", "timestamp without time zone":
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (r *renderer) wrapped(relation string, c Column, rel *Relation, keep bool) string {

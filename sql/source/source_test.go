@@ -204,3 +204,35 @@ func TestValueHides(t *testing.T) {
 		}
 	}
 }
+
+// TestWrapWritesWhatMayBeMeant asks of expressions over a wrapped table of the
+// columns a and z whether the query writes z.
+func TestWrapWritesWhatMayBeMeant(t *testing.T) {
+	text := source.Type{Kind: source.KindText}
+	claim := &source.Relation{Name: "claim", Table: "c", Trim: true, Columns: []source.Column{{Name: "a", Type: text}, {Name: "z", Type: text}}}
+	child := &source.Query{From: &source.Relation{Name: "line", Table: "l"}, Key: []source.KeyColumn{{Name: "a", Type: text}}, Where: []source.Expr{{SQL: "n > 0"}}}
+	for _, tc := range []struct {
+		sql  string
+		want bool
+	}{
+		{"a", false}, {"'z'", false}, {"claim.a", false}, {"upper(a) || '*'", false}, {"length(a) * 2", false}, {"snapshot.as_of_date", false}, {"1", false},
+		{"z", true}, {"Z", true}, {`"z"`, true}, {"claim.z", true}, {"a.z", true}, {"z.upper()", true}, {"CASE WHEN a = '1' THEN z END", true},
+		{"to_json(claim)", true}, {"claim IS NULL", true}, {"row(claim.*)", true}, {"count(*)", true}, {"coalesce(a, *COLUMNS('.*'))", true},
+		{"(SELECT max(x) FROM (SELECT claim.*) AS r(x))", true}, {"EXISTS (TABLE other)", true},
+	} {
+		d := &source.Dialect{Param: func(int, source.Type) string { return "?" }}
+		for name, q := range map[string]*source.Query{
+			"column": {From: claim, Columns: []source.Expr{{SQL: tc.sql}}},
+			"where":  {From: claim, Where: []source.Expr{{SQL: tc.sql}}},
+			"parent": {From: child.From, Key: child.Key, Parent: &source.Query{From: claim, Key: child.Key, Where: []source.Expr{{SQL: tc.sql}}}},
+		} {
+			st, err := d.Select(q, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(st.SQL, `AS "z"`); got != tc.want {
+				t.Errorf("%s %s: z is written: %v, want %v\n%s", name, tc.sql, got, tc.want, st.SQL)
+			}
+		}
+	}
+}

@@ -61,6 +61,8 @@ func renderQueries() map[string]*source.Query {
 		{Name: "dx_1", Type: textType}, {Name: "dx_2", Type: textType},
 	}
 	claim := &source.Relation{Name: "claim", Table: "tuva.medical_claim", Columns: claimColumns[:5]}
+	wrapped := &source.Relation{Name: "claim", SQL: "SELECT * FROM c", Trim: true, Keep: []string{"data_source", "claim_id"}, Columns: claimColumns,
+		Empty: source.Empty{Text: []string{"", "it's"}, Date: []string{"9999-12-31"}}}
 	key := textKey("data_source", "claim_id")
 	line := &source.Relation{Name: "line", SQL: "SELECT m.*\nFROM tuva.medical_claim m"}
 	parent := &source.Query{From: claim, Key: key, Where: exprs("eob_kind = 'professional'"),
@@ -69,8 +71,12 @@ func renderQueries() map[string]*source.Query {
 	return map[string]*source.Query{
 		"plain":    {From: claim, Columns: exprs("claim_id", "CASE WHEN paid > 0 THEN 1 END"), Where: exprs("paid IS NOT NULL"), Key: key},
 		"snapshot": {From: claim, Columns: exprs("snapshot.as_of_date - paid_date"), Key: key},
-		"wrapped": {From: &source.Relation{Name: "claim", SQL: "SELECT * FROM c", Trim: true, Keep: []string{"data_source", "claim_id"}, Columns: claimColumns,
-			Empty: source.Empty{Text: []string{"", "it's"}, Date: []string{"9999-12-31"}}}, Columns: exprs("status"), Key: key},
+		// A wrap writes the columns that are named, and all where any may be meant.
+		"wrapped":          {From: wrapped, Columns: exprs("status", "claim.Paid_Date"), Where: exprs("paid * 2 > 1"), Key: key, Order: textKey("loaded")},
+		"wrapped-all":      {From: wrapped, Columns: exprs("(SELECT max(x) FROM (SELECT claim.*) AS r(x))"), Key: key},
+		"wrapped-constant": {From: wrapped, Columns: exprs("1")},
+		"wrapped-unpivot": {From: &source.Relation{Name: "diagnosis", Unpivot: &source.Unpivot{From: "1", To: "2", Columns: []source.UnpivotColumn{{Name: "code", Pattern: "dx_{n}"}},
+			Of: wrapped}}, Columns: exprs("code"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}},
 		"key-range": {From: line, Columns: exprs("n"), Key: append(textKey("data_source", "claim_id"), source.KeyColumn{Name: "n", Type: integerType}),
 			Narrow: source.Narrow{KeyAfter: []string{"a", "b", "3"}, KeyUpTo: []string{"a", "z"}}},
 		"patients":     {From: line, Columns: exprs("n"), Key: key, Narrow: patientRange},
