@@ -392,6 +392,69 @@ func TestRule29_NoUpdatedIsNoted(t *testing.T) {
 	}
 }
 
+// TestRule33_PlainAmounts: money in a non-financial view is told under any type
+// that can show it, and what only depends on money is not.
+func TestRule33_PlainAmounts(t *testing.T) {
+	w := warehouse(t, "testdata/warehouse")
+	set := base(t)
+	eob := string(set["eob.yaml"].Data)
+	basis := `views:
+  basis:
+    profile: C4BB-ExplanationOfBenefit-Professional-NonClinician-Basis|2.1.0
+    drop: [total, "item.adjudication[adjudicationamounttype]"]
+`
+	category := `category: {coding: [{system: "http://terminology.hl7.org/CodeSystem/adjudication", code: `
+	for _, tc := range []struct {
+		name, from, to string // replaced
+		added          string // to the set of elements
+		want           string // path that is told, "" for none
+	}{
+		{"a decimal", "", "", "  extension: {url: \"https://payer.example/a\", valueDecimal: =total}\n", "ExplanationOfBenefit.extension.valueDecimal"},
+		{"a text", "", "", "  extension: {url: \"https://payer.example/a\", valueString: \"='paid ' || CAST(total AS VARCHAR)\"}\n", "ExplanationOfBenefit.extension.valueString"},
+		{"a quantity", "", "", "  supportingInfo: {category: {text: cost}, valueQuantity: =total}\n", "ExplanationOfBenefit.supportingInfo.valueQuantity.value"},
+		{"a currency", "", "", "  supportingInfo: {category: {text: cost}, valueQuantity: {value: =length(kind), unit: usd}}\n", "ExplanationOfBenefit.supportingInfo.valueQuantity.value"},
+		{"a currency by system", "", "", "  supportingInfo: {category: {text: cost}, valueQuantity: {value: =length(kind), system: \"urn:iso:std:iso:4217\", code: EUR}}\n", "ExplanationOfBenefit.supportingInfo.valueQuantity.value"},
+		{"a line's value", "    adjudication[benefitpaymentstatus].reason: other\n", "    adjudication[benefitpaymentstatus].reason: other\n    adjudication:\n      - {" + category + "submitted}]}, value: =units}\n", "", "ExplanationOfBenefit.item.adjudication.value"},
+		{"a count of a line", "    adjudication[benefitpaymentstatus].reason: other\n", "    adjudication[benefitpaymentstatus].reason: other\n    adjudication:\n      - {category: {coding: [{system: \"https://payer.example/c\", code: days}]}, value: =units}\n", "", ""},
+		{"another number", "", "", "  supportingInfo: {category: {text: size}, valueQuantity: {value: =length(kind), unit: characters}}\n", ""},
+		{"a switch", "", "", "  supportingInfo: {category: {text: paid}, valueBoolean: =total > 0}\n", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := eob
+			if tc.from != "" {
+				if text = strings.Replace(eob, tc.from, tc.to, 1); text == eob {
+					t.Fatal("nothing was replaced")
+				}
+			}
+			set["eob.yaml"].Data = []byte(text + tc.added + basis)
+			_, diags := load(t, w, set)
+			var told []string
+			for _, d := range diags.All() {
+				if d.Code == "no-updated" {
+					continue
+				}
+				told = append(told, d.Code+" "+d.Message)
+			}
+			if tc.want == "" {
+				if told != nil {
+					t.Errorf("told: %v", told)
+				}
+				return
+			}
+			if len(told) != 1 || told[0] != `amount-in-basis view "basis" is non-financial and still writes `+tc.want {
+				t.Errorf("told: %q", told)
+			}
+		})
+	}
+	// A mapping that has no view of its own is in it as it is.
+	set["eob.yaml"].Data = []byte(eob + basis)
+	set["plain.yaml"] = &fstest.MapFile{Data: []byte("resource: Basic\nfrom: claim\nset:\n  code: {text: cost}\n  extension: {url: \"https://payer.example/a\", valueDecimal: =total}\n")}
+	_, diags := load(t, w, set)
+	if err := diags.Err(); err == nil || !strings.Contains(err.Error(), "plain.yaml:5") || !strings.Contains(err.Error(), "[amount-in-basis]") {
+		t.Errorf("without a view: %v", err)
+	}
+}
+
 // TestRule33_Views makes the full and the non-financial resource of each row in
 // one pass.
 func TestRule33_Views(t *testing.T) {

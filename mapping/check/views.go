@@ -2,7 +2,6 @@ package check
 
 import (
 	"slices"
-	"strings"
 
 	"remit/mapping/diag"
 	"remit/mapping/syntax"
@@ -155,64 +154,6 @@ func (c *checker) unviewed() {
 		}
 	}
 	c.basis()
-}
-
-// basis asks that a non-financial view shows no money. One mapping with a Basis
-// profile makes a view non-financial for all of them. The Basis profiles leave
-// the financial elements to those derived from them, and forbid none by
-// cardinality: that they stay out is checked here.
-func (c *checker) basis() {
-	nonFinancial := map[string]bool{}
-	for _, m := range c.set.Mappings {
-		for _, v := range m.Views {
-			if slices.ContainsFunc(v.Profiles, func(p *profiles.Profile) bool { return strings.HasSuffix(p.Name, "-Basis") }) {
-				nonFinancial[v.View] = true
-			}
-		}
-	}
-	for _, m := range c.set.Mappings {
-		for _, v := range m.Views {
-			v.NonFinancial = nonFinancial[v.View]
-			if !v.NonFinancial {
-				continue
-			}
-			for _, n := range financial(v.Root) {
-				_, path, _ := strings.Cut(n.Path, ".")
-				c.diags.Errorf(n.Pos, "amount-in-basis", "view %q is non-financial and still writes %s", v.View, n.Path).
-					WithHint("drop %s in the view", path).WithRelated(v.viewPos, "the view at")
-			}
-		}
-	}
-}
-
-// financialRoots are elements of claims and coverages that are about money
-// whatever they hold: what was paid, when and how, and what the member owes.
-var financialRoots = []string{"payment", "benefitBalance", "total", "costToBeneficiary"}
-
-// financial lists the topmost nodes that show money: amounts, and all of the
-// elements that are about payment.
-func financial(root *Node) []*Node {
-	var out []*Node
-	var look func(n *Node, depth int)
-	look = func(n *Node, depth int) {
-		if n == nil {
-			return
-		}
-		if n.Type != nil && n.Type.Name() == "Money" || depth == 1 && n.Element != nil && slices.Contains(financialRoots, n.Element.Base()) {
-			out = append(out, n)
-			return
-		}
-		below := depth + 1
-		if n.Kind == First {
-			below = depth
-		}
-		for _, c := range n.Children {
-			look(c, below)
-		}
-		look(n.Assumed, depth)
-	}
-	look(root, 0)
-	return out
 }
 
 // conforms holds the finished tree against a further profile of the mapping
