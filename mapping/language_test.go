@@ -328,6 +328,7 @@ sources:
 		return fmt.Sprintf("+ %s/%s", e.Type, e.ID)
 	}
 	since := time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC)
+	last := "M8"
 	for _, tc := range []struct {
 		name string
 		r    program.Request
@@ -339,6 +340,10 @@ sources:
 		{"asked", program.Request{Since: since, Deletions: true}, []string{
 			"+ Basic/c-C2", "- Basic/c-C3 claim_id=C3 2024-03-01", "+ Basic/c-C5", "- Basic/c-C3 claim_id=C3 2024-03-05", "- Basic/c-C8 claim_id=C8 2024-03-05"}},
 		{"one patient", program.Request{Since: since, Deletions: true, Patients: []string{"M1"}}, []string{"+ Basic/c-C2"}},
+		// C8 may be the row of somebody who chose to stay out, here or in another part.
+		{"without some", program.Request{Since: since, Deletions: true, Without: []string{"M9"}, Chosen: true}, []string{
+			"+ Basic/c-C2", "- Basic/c-C3 claim_id=C3 2024-03-01", "+ Basic/c-C5"}},
+		{"the last part", program.Request{Pass: 1, Since: since, Deletions: true, After: &last, Chosen: true}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, report, err := emitted(t, w, p, tc.r, show)
@@ -358,6 +363,43 @@ sources:
 				t.Errorf("%d deletions counted, want %d", report.Deleted["Basic"], gone)
 			}
 		})
+	}
+}
+
+// TestRule30_RemovedPatient: where removed rows tell whose they were, those of
+// everybody else are told; where not, the load says what that costs.
+func TestRule30_RemovedPatient(t *testing.T) {
+	w := folder(t, changing)
+	set := func(columns string) map[string]string {
+		return map[string]string{
+			"sources.yaml": "timezone: UTC\nsources:\n  claim: {table: claim, key: [claim_id], patient: member_id, updated: loaded, removed: \"SELECT claim_id, " + columns + "gone_at AS removed_at FROM gone\"}\n",
+			"basic.yaml":   "resource: Basic\nfrom: claim\nid: {key: [=claim_id], form: plain}\nset: {code: {text: x}}\n",
+		}
+	}
+	_, diags := load(t, w, files(set("")))
+	var text strings.Builder
+	if err := diags.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if want := `sources.yaml:3:88: warning: removed of source "claim" gives no column "member_id", so that its deletions are told only where no patient is left out [removed-patient]`; !strings.Contains(text.String(), want) {
+		t.Errorf("%s\nwant %s", text.String(), want)
+	}
+	p, diags := load(t, w, files(set("CASE claim_id WHEN 'C8' THEN 'M8' ELSE 'M3' END AS member_id, ")))
+	silent(t, diags)
+	for out, want := range map[string][]string{"M3": {"C8"}, "M8": nil} {
+		r := program.Request{Since: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), Deletions: true, Without: []string{out}, Chosen: true}
+		var gone []string
+		if _, _, err := emitted(t, w, p, r, func(e *program.Emitted) string {
+			if e.Deleted {
+				gone = append(gone, string(e.ID))
+			}
+			return ""
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, gone); d != "" {
+			t.Errorf("without %s (-want +got):\n%s", out, d)
+		}
 	}
 }
 

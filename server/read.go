@@ -100,7 +100,7 @@ func Bounds(access *auth.Access, p auth.Permission, o BoundsOptions, types ...st
 	b := export.Bounds{ClientID: access.Client.ID, Groups: access.Client.Groups, View: access.Client.View}
 	for _, t := range types {
 		for _, query := range restrict(access, o.ServiceDate, p, t)[t] {
-			filter, problems := o.Search.ParseFor(t, query, search.Options{Base: o.Base})
+			filter, problems := o.Search.ParseFor(t, query, search.Options{Base: o.Base, Grant: true})
 			if len(problems) > 0 {
 				return b, fmt.Errorf("the filter on %s is not understood", t)
 			}

@@ -357,8 +357,15 @@ func (c *checker) removedID(id *Key, from *Source) *Key {
 func (c *checker) untracked() {
 	told := map[*Source]bool{}
 	for _, m := range c.set.Mappings {
-		if m.From.Updated == nil && !told[m.From] {
-			told[m.From] = true
+		from := m.From
+		if told[from] {
+			continue
+		}
+		told[from] = true
+		if from.Removed != nil && from.Patient != nil && from.Removed.Patient == nil {
+			c.diags.Warnf(from.Removed.Pos, "removed-patient", "removed of source %q gives no column %q, so that its deletions are told only where no patient is left out", from.Name, from.Patient.Name)
+		}
+		if from.Updated == nil {
 			c.diags.Warnf(m.From.Pos, "no-updated", "source %q declares no updated; its resources are returned whatever _since says", m.From.Name)
 		}
 	}

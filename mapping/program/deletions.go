@@ -84,8 +84,11 @@ type removedRow struct {
 
 // removed tells the rows that the source's removed relation lists since the
 // run's since. A key that is still there is no deletion.
-func (r *runner) removed(ctx context.Context, snap source.Snapshot, limits source.Narrow) error {
+func (r *runner) removed(ctx context.Context, snap source.Snapshot, limits source.Narrow, chosen bool) error {
 	from := r.c.plan.From
+	if chosen && ownerless(from) {
+		return nil
+	}
 	gone := from.Removed
 	narrowed := limits.Patients != nil || limits.PatientAfter != nil || limits.PatientUpTo != nil || limits.PatientNull || len(limits.PatientsNot) > 0
 	q := &source.Query{From: gone.Relation, Key: gone.Key}

@@ -73,6 +73,10 @@ type Type struct {
 	// Tracked says that every mapping of the type declares updated; others
 	// are returned whatever Since says (BE-077).
 	Tracked bool
+	// Ownerless says that removed rows of some mapping of the type do not tell
+	// whose they were: their deletions are told only where no patient is left
+	// out (see Request.Patients and Request.Chosen).
+	Ownerless bool
 }
 
 // Types lists the resource types, sorted by name.
@@ -124,6 +128,7 @@ func types(mappings []*check.Mapping) []Type {
 		}
 		t.Reach = widest(t.Reach, reachOf(m))
 		t.Tracked = t.Tracked && m.From.Updated != nil
+		t.Ownerless = t.Ownerless || ownerless(m.From)
 	}
 	slices.SortFunc(out, func(a, b *Type) int { return cmp.Compare(a.Name, b.Name) })
 	list := make([]Type, 0, len(out))
@@ -132,6 +137,11 @@ func types(mappings []*check.Mapping) []Type {
 		list = append(list, *t)
 	}
 	return list
+}
+
+// ownerless says that removed rows of patients' data do not tell whose they were.
+func ownerless(from *check.Source) bool {
+	return from.Patient != nil && from.Removed != nil && from.Removed.Patient == nil
 }
 
 func reachOf(m *check.Mapping) Reach {
@@ -181,6 +191,10 @@ type Request struct {
 	// Without lists patients, by the same value, whose rows are left out. Rows
 	// without a patient stay, and a roster keeps its references (see Strike).
 	Without []string `json:"without,omitempty"`
+	// Chosen says that patients are left out by their own choice, within the
+	// request's range or beyond it: a removed row that does not tell whose it was
+	// could be theirs, and is not told.
+	Chosen bool `json:"chosen,omitempty"`
 	// Roster is the id of the one roster resource wanted, "" for the rule of Reach.
 	Roster string    `json:"roster,omitempty"`
 	Since  time.Time `json:"since,omitzero"`

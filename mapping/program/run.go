@@ -184,7 +184,7 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 		return err
 	}
 	if req.deletions() && c.plan.From.Removed != nil {
-		return r.removed(ctx, snap, limits)
+		return r.removed(ctx, snap, limits, req.Chosen)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (f *Filter) Match(r *r4.Resource) bool {
 	m := f.pool.Get().(*matcher)
 	defer f.pool.Put(m)
 	for i := range f.Clauses {
-		if !m.clause(&f.Clauses[i], r) {
+		if !m.clause(&f.Clauses[i], r, f.grant) {
 			return false
 		}
 	}
@@ -70,18 +70,24 @@ func Match(filters []*Filter, r *r4.Resource) bool {
 	return false
 }
 
-func (m *matcher) clause(c *Clause, r *r4.Resource) bool {
+func (m *matcher) clause(c *Clause, r *r4.Resource, grant bool) bool {
 	x, err := c.Parameter.expression()
 	if err != nil {
 		return false
 	}
-	// What cannot be evaluated on this resource is not there.
+	// What cannot be evaluated on this resource is not there, and gives nothing.
 	items, err := x.Items(&m.env, r, r4.Root)
 	if err != nil {
+		if grant {
+			return false
+		}
 		items = nil
 	}
 	if c.Modifier == "missing" {
 		return c.Missing == (len(items) == 0)
+	}
+	if grant && c.Modifier == "not" && !decidable(c, items) {
+		return false
 	}
 	for i := range items {
 		for k := range c.Values {
@@ -129,6 +135,54 @@ func (m *matcher) item(c *Clause, v *Value, item fhirpath.Value) bool {
 		return quantity(v, r, n)
 	}
 	return false
+}
+
+// decidable says that there is something, and that all of it can be compared
+// with all the values of a token.
+func decidable(c *Clause, items []fhirpath.Value) bool {
+	for i := range items {
+		r, n, ok := items[i].Node()
+		if !ok {
+			if _, ok = items[i].Bool(); !ok {
+				return false
+			}
+			continue
+		}
+		t := r.TypeOf(n)
+		if t == nil {
+			return false
+		}
+		for k := range c.Values {
+			if !known(&c.Values[k], r, n, t) {
+				return false
+			}
+		}
+	}
+	return len(items) > 0
+}
+
+// known says that a coded element has a code that a value can be compared with.
+func known(v *Value, r *r4.Resource, n r4.Node, t *r4.Type) bool {
+	// Another system says nothing about a code of this one.
+	of := func(system, code string) bool {
+		return code != "" && (!v.HasSystem || v.System == "" || v.Code == "" || system == v.System)
+	}
+	switch t.Name() {
+	case "CodeableConcept":
+		for c := child(r, n, "coding"); c != r4.None; c = r.NextSame(c) {
+			if of(text(r, c, "system"), text(r, c, "code")) {
+				return true
+			}
+		}
+		return false
+	case "Coding":
+		return of(text(r, n, "system"), text(r, n, "code"))
+	case "Identifier":
+		return of(text(r, n, "system"), text(r, n, "value"))
+	case "ContactPoint":
+		return text(r, n, "value") != ""
+	}
+	return t.Kind() == r4.KindPrimitive && r.HasValue(n)
 }
 
 func boolText(b bool) string {

@@ -15,6 +15,12 @@ type Options struct {
 	// Base is the public FHIR base without trailing slash; references below it
 	// count as relative ones.
 	Base string
+	// Grant says that the query gives access: what is not known of a resource
+	// counts against it. A clause with the modifier not then needs an element, and
+	// in each of its repetitions a code that can be compared: one of the system,
+	// where the value names one. A missing=true holds for an element that is not
+	// there, and not for one that cannot be evaluated (SB-075).
+	Grant bool
 }
 
 // Filter is a query that was read. It is immutable, and Match may be called by
@@ -27,6 +33,7 @@ type Filter struct {
 
 	query string
 	base  string
+	grant bool
 	pool  sync.Pool // of *matcher
 }
 
@@ -140,7 +147,7 @@ func (p *Parameters) Parse(query string, o Options) (*Filter, []Problem) {
 
 // ParseFor reads "name=value&..." for a resource type; see Parse.
 func (p *Parameters) ParseFor(resourceType, query string, o Options) (*Filter, []Problem) {
-	f := &Filter{Type: resourceType, base: o.Base}
+	f := &Filter{Type: resourceType, base: o.Base, grant: o.Grant}
 	f.pool.New = func() any { return newMatcher(o.Base) }
 	var problems []Problem
 	var kept []string

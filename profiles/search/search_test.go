@@ -199,6 +199,55 @@ func TestBE130_Match(t *testing.T) {
 }
 
 // BE-133, BE-135, BE-136: what is refused, by name.
+// What is granted by what a resource is not must be known of the resource;
+// filters of a search are as FHIR has them.
+func TestSB075_NotFailsClosed(t *testing.T) {
+	params := bundled(t)
+	const claimType = "http://terminology.hl7.org/CodeSystem/claim-type"
+	with := func(typ string) string {
+		return `{"resourceType":"Claim","id":"k","status":"active","type":` + typ + `,"use":"claim"}`
+	}
+	for _, c := range []struct {
+		name, resource, query string
+		granted, found        bool
+	}{
+		{"known and another", eob, "ExplanationOfBenefit?type:not=oral", true, true},
+		{"known and the one", eob, "ExplanationOfBenefit?type:not=pharmacy", false, false},
+		{"the one among several", eob, "ExplanationOfBenefit?type:not=oral,pharmacy", false, false},
+		{"known by system", eob, "ExplanationOfBenefit?type:not=" + claimType + "|oral", true, true},
+		{"not there", `{"resourceType":"Coverage","id":"c","status":"active"}`, "Coverage?type:not=HMO", false, true},
+		{"a text alone", with(`{"text":"pharmacy"}`), "Claim?use:not=preauthorization&status:not=draft", true, true},
+		{"another system", `{"resourceType":"ExplanationOfBenefit","id":"e","type":{"coding":[{"system":"urn:own","code":"RX"}]}}`,
+			"ExplanationOfBenefit?type:not=" + claimType + "|pharmacy", false, true},
+		{"a text in place of a code", `{"resourceType":"ExplanationOfBenefit","id":"e","type":{"text":"pharmacy"}}`,
+			"ExplanationOfBenefit?type:not=pharmacy", false, true},
+		{"a code that is absent", `{"resourceType":"Claim","id":"k","_status":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]}}`,
+			"Claim?status:not=draft", false, true},
+		{"one of two unknown", `{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:m","value":"1"},{"system":"urn:m"}]}`,
+			"Patient?identifier:not=urn:m|2", false, true},
+		{"both known", `{"resourceType":"Patient","id":"p","identifier":[{"system":"urn:m","value":"1"},{"system":"urn:m","value":"3"}]}`,
+			"Patient?identifier:not=urn:m|2", true, true},
+		// Who means what is not there as well says so.
+		{"asked to be missing", `{"resourceType":"Coverage","id":"c","status":"active"}`, "Coverage?type:missing=true", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := parse(t, c.resource)
+			for _, way := range []struct {
+				o    search.Options
+				want bool
+			}{{search.Options{}, c.found}, {search.Options{Grant: true}, c.granted}} {
+				f, problems := params.Parse(c.query, way.o)
+				if problems != nil {
+					t.Fatal(problems)
+				}
+				if got := f.Match(r); got != way.want {
+					t.Errorf("grant %v: %v, want %v", way.o.Grant, got, way.want)
+				}
+			}
+		})
+	}
+}
+
 func TestBE135_Refusals(t *testing.T) {
 	params := bundled(t)
 	for query, want := range map[string]string{

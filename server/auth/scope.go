@@ -40,7 +40,10 @@ type Scope struct {
 	// Legacy says that the scope was written in SMART v1 form (read, write, *)
 	// and is answered in that form where it still fits (SB-071).
 	Legacy bool
-	// Query is what follows "?" in a granular scope, "" without one (SB-075).
+	// Query is what follows "?" in a granular scope, "" without one (SB-075). A
+	// resource of which it cannot be told does not pass: "type:not=pharmacy" takes
+	// one that has a type with a code, and that is another one. Who means those
+	// without a type as well gives a second scope, with "type:missing=true".
 	Query string
 }
 

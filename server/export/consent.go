@@ -61,6 +61,7 @@ func (c *Consent) narrow(r *program.Request) {
 	if c != nil && c.Types != nil {
 		r.Types = slices.DeleteFunc(append([]string{}, r.Types...), func(t string) bool { return !slices.Contains(c.Types, t) })
 	}
+	r.Chosen = r.Chosen || c.asks()
 	switch {
 	case !c.asks():
 	case r.Unowned: // rows of nobody

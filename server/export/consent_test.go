@@ -192,6 +192,9 @@ func TestConsentNarrow(t *testing.T) {
 		c.consent.narrow(&r)
 		same(t, c.name+": patients", c.patients, r.Patients)
 		same(t, c.name+": without", c.without, r.Without)
+		if asks := c.consent.asks(); r.Chosen != asks {
+			t.Errorf("%s: somebody is left out: %v, told %v", c.name, asks, r.Chosen)
+		}
 	}
 	r := program.Request{}
 	(&Consent{Only: true}).narrow(&r)

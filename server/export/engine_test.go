@@ -668,6 +668,29 @@ func TestBE077_Notes(t *testing.T) {
 	}
 }
 
+// Deletions that may be missing are told, whether or not somebody is left out.
+func TestPR006_DeletionsOfNobody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []*Consent{nil, {Members: []string{"p1"}}} {
+		d := small()
+		d.types[0].Ownerless = true
+		b := newBench(t, d)
+		b.change = func(o *Options) {
+			o.Consent = func(context.Context, string) (*Consent, error) { return c, nil }
+		}
+		e := b.engine()
+		id := export(t, e, Request{ClientID: "a", Level: LevelSystem, Types: []string{"Claim"}, Since: firstAsOf.Add(-time.Hour)})
+		same(t, "outcomes", []string{`{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":` +
+			`"Claim: the warehouse does not tell whose removed rows were, so deletions may be missing."},"expression":["Claim"]}]}`},
+			lines(t, e, id)["OperationOutcome.1.ndjson"])
+		for _, r := range d.ran() {
+			if r.Chosen != (c != nil) {
+				t.Errorf("somebody is left out: %v, told %v", c != nil, r.Chosen)
+			}
+		}
+	}
+}
+
 func TestTwoExportsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, small())

@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"remit/mapping/program"
+	"remit/profiles/r4"
+	"remit/profiles/search"
 )
 
 // want is what becomes of the parameters that a test gives.
@@ -221,11 +223,38 @@ func FuzzTypeFilter(f *testing.F) {
 		if len(issues) > 0 {
 			return
 		}
-		if _, err := filters(r.TypeFilters, r.Base); err != nil {
+		if _, err := filters(r.TypeFilters, search.Options{Base: r.Base}); err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
 		if len(r.TypeFilters) == 0 && len(r.Notes) == 0 {
 			t.Fatalf("%q is neither a filter nor noted", text)
 		}
 	})
+}
+
+// A grant by what a resource is not covers what is known to be otherwise, and a
+// filter of the client's also what says nothing (SB-075).
+func TestSB075_ShapeOfAGrant(t *testing.T) {
+	e := newBench(t, small()).engine()
+	var p r4.Parser
+	r := new(r4.Resource)
+	if problems := p.Parse([]byte(`{"resourceType":"Claim","id":"k","use":"claim"}`), r); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	query := map[string][]string{"Claim": {"status:not=draft"}}
+	for _, c := range []struct {
+		o    order
+		want bool
+	}{
+		{order{Request: Request{TypeFilters: query}}, true},
+		{order{Request: Request{Restrict: query}}, false},
+	} {
+		s, err := e.shape(&c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.matches("Claim", r); got != c.want {
+			t.Errorf("%+v: %v", c.o.Request, got)
+		}
+	}
 }

@@ -46,10 +46,10 @@ func (e *Engine) shape(o *order) (*shape, error) {
 			s.links[typ] = params.Link(typ, o.Organize)
 		}
 	}
-	if s.asked, err = filters(o.TypeFilters, o.Base); err != nil {
+	if s.asked, err = filters(o.TypeFilters, search.Options{Base: o.Base}); err != nil {
 		return nil, err
 	}
-	if s.granted, err = filters(o.Restrict, o.Base); err != nil {
+	if s.granted, err = filters(o.Restrict, search.Options{Base: o.Base, Grant: true}); err != nil {
 		return nil, err
 	}
 	for typ, names := range o.Elements {
@@ -65,7 +65,7 @@ func (e *Engine) shape(o *order) (*shape, error) {
 	return s, nil
 }
 
-func filters(queries map[string][]string, base string) (map[string][]*search.Filter, error) {
+func filters(queries map[string][]string, how search.Options) (map[string][]*search.Filter, error) {
 	if len(queries) == 0 {
 		return nil, nil
 	}
@@ -78,7 +78,7 @@ func filters(queries map[string][]string, base string) (map[string][]*search.Fil
 		out[typ] = []*search.Filter{}
 		for _, q := range list {
 			// Grants are written without the type.
-			f, problems := params.ParseFor(typ, strings.TrimPrefix(strings.TrimPrefix(q, typ), "?"), search.Options{Base: base})
+			f, problems := params.ParseFor(typ, strings.TrimPrefix(strings.TrimPrefix(q, typ), "?"), how)
 			if len(problems) > 0 {
 				// Nothing may be let through that a filter should have kept.
 				return nil, fmt.Errorf("a stored filter on %s cannot be read", typ)
