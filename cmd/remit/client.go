@@ -125,7 +125,8 @@ type clientAddCmd struct {
 	External   bool     `help:"The client authenticates at another authorization server; --id is its id there, and it needs no keys here."`
 	ID         string   `help:"Client id; a random one where none is given." placeholder:"ID" name:"id"`
 	Scope      []string `help:"Scopes the client may be granted at most (default ${default})." placeholder:"SCOPE" default:"system/*.rs" sep:"none"`
-	Group      []string `help:"Groups the client may export; all where none is given." placeholder:"ID"`
+	Group      []string `help:"Groups the client may export." placeholder:"ID"`
+	AllGroups  bool     `help:"The client may export every group, and all members; needed where no --group is given."`
 	Type       []string `help:"Resource types the client may have; all of its scopes where none is given." placeholder:"TYPE"`
 	Purpose    string   `help:"What the client uses the data for: provider-access, payer-to-payer, patient-access, operations or oversight; it decides whose choices count." placeholder:"PURPOSE"`
 	View       string   `help:"View of the data: the full one where none is given." placeholder:"VIEW"`
@@ -140,13 +141,16 @@ type clientAddCmd struct {
 
 // Help shows a worked line.
 func (clientAddCmd) Help() string {
-	return "Example: remit client add --data remit-data --jwks acme-jwks.json --scope 'system/*.rs' --purpose provider-access --view nonfinancial 'Acme EHR'"
+	return "Example: remit client add --data remit-data --jwks acme-jwks.json --group acme-members --purpose provider-access --view nonfinancial 'Acme EHR'"
 }
 
 // Run registers the client; a server beside it sees it at once.
 func (c *clientAddCmd) Run(ctx context.Context, a *app) error {
 	if c.JWKS == "" && !c.External {
 		return usagef("a client needs keys: give --jwks FILE or --jwks URL")
+	}
+	if c.AllGroups == (c.Group != nil) {
+		return usagef("say whose data the client may have: give --group ID, or --all-groups")
 	}
 	r := auth.Registration{
 		ID: c.ID, Name: c.Name, External: c.External, Scope: strings.Join(c.Scope, " "), Groups: c.Group, Types: c.Type, View: c.View,
@@ -168,7 +172,7 @@ func (c *clientAddCmd) Run(ctx context.Context, a *app) error {
 	defer store.Close()
 	id, err := c.desk(a, store).Add(ctx, a.operator(), r)
 	if err != nil {
-		return &usageError{err}
+		return clientError(id, err)
 	}
 	_, err = fmt.Fprintln(a.stdout, id)
 	return err
@@ -281,6 +285,10 @@ func clientError(id string, err error) error {
 	case errors.Is(err, control.ErrConflict):
 		return usagef("client %q is in that state already, or was revoked or changed meanwhile; remit client show %s tells", id, id)
 	}
+	var invalid *auth.InvalidError
+	if errors.As(err, &invalid) {
+		return &usageError{err}
+	}
 	return err
 }
 
@@ -363,10 +371,7 @@ func (c *clientRotateCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer store.Close()
-	if err := clientError(c.ID, c.desk(a, store).Rotate(ctx, a.operator(), c.ID, k)); err != nil {
-		return &usageError{err}
-	}
-	return nil
+	return clientError(c.ID, c.desk(a, store).Rotate(ctx, a.operator(), c.ID, k))
 }
 
 type clientSetCmd struct {
@@ -439,10 +444,7 @@ func (c *clientSetCmd) Run(ctx context.Context, a *app) error {
 			r.TokenRate = *c.TokenRate
 		}
 	})
-	if err := clientError(c.ID, err); err != nil {
-		return &usageError{err}
-	}
-	return nil
+	return clientError(c.ID, err)
 }
 
 type clientTestCmd struct {

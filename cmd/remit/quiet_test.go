@@ -113,8 +113,8 @@ func TestQuiet(t *testing.T) {
 	}
 	verb(exitFine, "client", "keygen", at("acme"))
 	verb(exitFine, "client", "keygen", at("stranger"))
-	id := verb(exitFine, "client", "add", "--data", at("data"), "--jwks", at("acme-jwks.json"), "--purpose", "provider-access", "Acme")
-	narrow := verb(exitFine, "client", "add", "--data", at("data"), "--jwks", at("acme-jwks.json"), "--scope", "system/Patient.rs?gender=male", "Narrow")
+	id := verb(exitFine, "client", "add", "--all-groups", "--data", at("data"), "--jwks", at("acme-jwks.json"), "--purpose", "provider-access", "Acme")
+	narrow := verb(exitFine, "client", "add", "--all-groups", "--data", at("data"), "--jwks", at("acme-jwks.json"), "--scope", "system/Patient.rs?gender=male", "Narrow")
 
 	log, err := os.Create(at("log"))
 	if err != nil {

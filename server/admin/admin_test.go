@@ -124,12 +124,25 @@ func TestSB028_API(t *testing.T) {
 	for _, bad := range []string{`{"name":"x"`, `{"nmae":"x"}`, `[]`, `{} {}`} {
 		o.do(400, "POST", "/clients", secret, bad)
 	}
-	text, _ := o.do(422, "POST", "/clients", secret, `{"name":"x","scopes":["system/Pateint.rs","x"],"purpose":"fun","view":"none","earliest_service_date":"soon","max_exports":-1}`)["error"].(string)
+	text, _ := o.do(422, "POST", "/clients", secret, `{"name":"x","all_groups":true,"scopes":["system/Pateint.rs","x"],"purpose":"fun","view":"none","earliest_service_date":"soon","max_exports":-1}`)["error"].(string)
 	for _, part := range []string{"Pateint", `scope "x"`, "fun", `view "none"`, `"soon"`, "negative", "either keys or a URL"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is not told in %q", part, text)
 		}
 	}
+
+	// Whose data a client may have is said, never meant.
+	for _, groups := range []string{``, `,"all_groups":false`, `,"groups":["g1"],"all_groups":true`, `,"groups":null`} {
+		text, _ := o.do(422, "POST", "/clients", secret, `{"name":"x","jwks":`+keys+`,"scopes":["system/*.rs"]`+groups+`}`)["error"].(string)
+		if !strings.Contains(text, "all_groups") {
+			t.Errorf("%q: %q", groups, text)
+		}
+	}
+	if c := o.do(201, "POST", "/clients", secret, `{"name":"x","jwks":`+keys+`,"scopes":["system/*.rs"],"groups":[]}`); c["all_groups"] != false {
+		t.Errorf("no group became all: %v", c)
+	}
+
+	o.do(422, "PATCH", "/clients/"+id, secret, `{"groups":["g1"],"all_groups":true}`)
 
 	// Every act stands in the trail, with who did it.
 	trail := o.do(200, "GET", "/audit?from=2026-01-01T00:00:00Z", secret, "")["text"].(string)
@@ -228,5 +241,30 @@ func TestReadChoices(t *testing.T) {
 	if _, err := ReadChoices(io.LimitReader(strings.NewReader("member,choice\n"+strings.Repeat("secretmember,perhaps\n", 100)), 1<<20)); err == nil ||
 		strings.Count(err.Error(), "\n") != maxComplaints || strings.Contains(err.Error(), "secretmember") {
 		t.Errorf("many faults: %v", err)
+	}
+}
+
+// A fault of the store is none of the asker's mistakes, and nothing of it is told.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	id, _ := o.do(201, "POST", "/clients", secret, `{"name":"Acme","jwks":`+keys+`,"scopes":["system/*.rs"],"all_groups":true}`)["id"].(string)
+	if err := o.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range [][3]string{
+		{"GET", "/clients", ""}, {"GET", "/clients/" + id, ""},
+		{"POST", "/clients", `{"name":"Other","jwks":` + keys + `,"scopes":["system/*.rs"],"all_groups":true}`},
+		// What is wrong with it is not told either, since the trail cannot tell that it was refused.
+		{"POST", "/clients", `{"name":"Other","scopes":["x"],"all_groups":true}`},
+		{"PATCH", "/clients/" + id, `{"name":"New"}`},
+		{"PUT", "/clients/" + id + "/keys", `{"drop":["k1"]}`},
+		{"POST", "/clients/" + id + "/disable", ""}, {"POST", "/clients/" + id + "/enable", ""}, {"POST", "/clients/" + id + "/revoke", ""}, {"POST", "/clients/" + id + "/test", ""},
+		{"GET", "/member-choices", ""}, {"PUT", "/member-choices/provider-access", "member,choice\nm1,out\n"}, {"PATCH", "/member-choices/provider-access", "member,choice\nm1,out\n"},
+		{"GET", "/audit/verify", ""},
+	} {
+		if got := o.do(503, r[0], r[1], secret, r[2])["error"]; got != "the request cannot be answered now" {
+			t.Errorf("%s %s tells %q", r[0], r[1], got)
+		}
 	}
 }

@@ -224,18 +224,20 @@ func (a *API) answer(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(append(data, '\n')) // nobody is left to tell
 }
 
-// failed answers an error by what it means.
-func (a *API) failed(w http.ResponseWriter, r *http.Request, err error, fault bool) {
+// failed answers an error by what it means. Of a fault of ours no more is told
+// than that.
+func (a *API) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var invalid *auth.InvalidError
 	switch {
 	case errors.Is(err, auth.ErrUnknownClient):
 		a.fail(w, http.StatusNotFound, "there is no such client")
 	case errors.Is(err, control.ErrConflict):
 		a.fail(w, http.StatusConflict, "the client is in that state already, or was changed meanwhile")
-	case fault:
+	case errors.As(err, &invalid):
+		a.fail(w, http.StatusUnprocessableEntity, err.Error())
+	default:
 		a.log.ErrorContext(r.Context(), "admin request fault", slog.String("error", err.Error()))
 		a.fail(w, http.StatusServiceUnavailable, "the request cannot be answered now")
-	default:
-		a.fail(w, http.StatusUnprocessableEntity, err.Error())
 	}
 }
 
@@ -311,7 +313,7 @@ func (b *body) into(r *auth.Registration) {
 func (a *API) list(w http.ResponseWriter, r *http.Request) {
 	all, err := a.desk.List(r.Context())
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	a.answer(w, http.StatusOK, map[string]any{"clients": all})
@@ -320,7 +322,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) {
 func (a *API) show(w http.ResponseWriter, r *http.Request) {
 	c, err := a.desk.Show(r.Context(), chi.URLParam(r, "id"))
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	a.answer(w, http.StatusOK, c)
@@ -329,12 +331,12 @@ func (a *API) show(w http.ResponseWriter, r *http.Request) {
 // shown answers with the client as it is now.
 func (a *API) shown(w http.ResponseWriter, r *http.Request, status int, id string, err error) {
 	if err != nil {
-		a.failed(w, r, err, false)
+		a.failed(w, r, err)
 		return
 	}
 	c, err := a.desk.Show(r.Context(), id)
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	a.answer(w, status, c)
@@ -351,6 +353,10 @@ func (a *API) add(w http.ResponseWriter, r *http.Request) {
 	}
 	set(&reg.ID, b.ID)
 	b.into(&reg)
+	if b.AllGroups == (b.Groups != nil) {
+		a.fail(w, http.StatusUnprocessableEntity, "say whose data the client may have: give groups, or all_groups as true")
+		return
+	}
 	id, err := a.desk.Add(r.Context(), actor(r), reg)
 	a.shown(w, r, http.StatusCreated, id, err)
 }
@@ -358,6 +364,10 @@ func (a *API) add(w http.ResponseWriter, r *http.Request) {
 func (a *API) change(w http.ResponseWriter, r *http.Request) {
 	b, ok := a.read(w, r)
 	if !ok {
+		return
+	}
+	if b.AllGroups && b.Groups != nil {
+		a.fail(w, http.StatusUnprocessableEntity, "give groups, or all_groups as true, and not both")
 		return
 	}
 	id := chi.URLParam(r, "id")
@@ -387,7 +397,7 @@ func (a *API) act(do func(context.Context, Actor, string) error) http.HandlerFun
 func (a *API) test(w http.ResponseWriter, r *http.Request) {
 	checks, err := a.desk.Test(r.Context(), actor(r), chi.URLParam(r, "id"))
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	a.answer(w, http.StatusOK, map[string]any{"checks": checks})
@@ -405,7 +415,7 @@ type choiceCount struct {
 func (a *API) countChoices(w http.ResponseWriter, r *http.Request) {
 	counts, err := a.desk.Control.ChoiceCounts(r.Context())
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	out := make([]choiceCount, len(counts))
@@ -418,11 +428,18 @@ func (a *API) countChoices(w http.ResponseWriter, r *http.Request) {
 func (a *API) setChoices(replace bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		choices, err := ReadChoices(r.Body)
-		if err == nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			a.fail(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the list is longer than %d bytes", maxBody))
+			return
+		}
+		if err != nil {
+			err = &auth.InvalidError{Err: err}
+		} else {
 			err = a.desk.SetChoices(r.Context(), actor(r), chi.URLParam(r, "purpose"), choices, replace)
 		}
 		if err != nil {
-			a.failed(w, r, err, false)
+			a.failed(w, r, err)
 			return
 		}
 		a.answer(w, http.StatusOK, map[string]int{"choices": len(choices)})
@@ -448,7 +465,7 @@ func (a *API) trail(w http.ResponseWriter, r *http.Request) {
 func (a *API) verify(w http.ResponseWriter, r *http.Request) {
 	v, err := a.desk.Control.VerifyEvents(r.Context())
 	if err != nil {
-		a.failed(w, r, err, true)
+		a.failed(w, r, err)
 		return
 	}
 	a.answer(w, http.StatusOK, map[string]any{"ok": len(v.Breaks) == 0, "events": v.Events, "chains": len(v.Chains), "breaks": v.Breaks})

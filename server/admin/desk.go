@@ -103,7 +103,11 @@ func (d *Desk) done(ctx context.Context, by Actor, action, id, detail string, er
 		err = auth.ErrUnknownClient
 	}
 	if err != nil {
-		return errors.Join(err, d.note(ctx, by, action, id, "refused", ""))
+		if lost := d.note(ctx, by, action, id, "refused", ""); lost != nil {
+			// That there is no trail of it outweighs what was wrong with it.
+			return fmt.Errorf("%w (of an act that was refused: %v)", lost, err)
+		}
+		return err
 	}
 	return d.note(ctx, by, action, id, "ok", detail)
 }
@@ -182,14 +186,16 @@ func (d *Desk) Test(ctx context.Context, by Actor, id string) ([]auth.Check, err
 }
 
 // SetChoices keeps members' choices of a purpose; with replace they take the
-// place of all that it had. Errors: a purpose that asks nobody; a member given
-// twice.
+// place of all that it had. Error: auth.InvalidError for a purpose that asks
+// nobody.
 func (d *Desk) SetChoices(ctx context.Context, by Actor, purpose string, choices []control.Choice, replace bool) error {
 	p, err := auth.FindPurpose(purpose)
 	if err == nil && !p.Asks {
 		err = fmt.Errorf("purpose %q does not ask members", purpose)
 	}
-	if err == nil {
+	if err != nil {
+		err = &auth.InvalidError{Err: err}
+	} else {
 		err = d.Control.SetChoices(ctx, purpose, choices, replace, d.Clock())
 	}
 	return d.done(ctx, by, "member-choices", "", fmt.Sprintf("%s: %d choices", purpose, len(choices)), err)

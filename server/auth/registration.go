@@ -56,6 +56,17 @@ func FindPurpose(name string) (Purpose, error) {
 	return Purpose{}, fmt.Errorf("purpose %q is not one of %s", name, strings.Join(names, ", "))
 }
 
+// InvalidError is what is wrong with what an operator says of a client or of
+// members' choices, in words for the operator. Any other error is a fault of
+// ours or of the store.
+type InvalidError struct{ Err error }
+
+// Error implements error.
+func (e *InvalidError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
 // Registration is what an operator says of a client.
 type Registration struct {
 	// ID is the client id; "" makes one.
@@ -140,7 +151,7 @@ func (r *Registration) row() (*control.Client, error) {
 		wrong("a limit is negative")
 	}
 	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		return nil, &InvalidError{errors.Join(errs...)}
 	}
 	return &control.Client{
 		ID: r.ID, Name: r.Name, Scopes: strings.Fields(scopes.String()), Groups: r.Groups, View: r.View, Purpose: r.Purpose,
@@ -168,7 +179,7 @@ func newClientID() string { return strings.ToLower(rand.Text()) }
 // id, or the id given (SB-020, SB-026..028). Keys are either inline, as a JWK
 // Set, or a URL of one.
 //
-// Errors name what is wrong, all at once.
+// Error: InvalidError, which names what is wrong, all at once.
 func (s *Store) Register(ctx context.Context, r Registration) (id string, err error) {
 	row, err := r.row()
 	if !r.External || r.Keys != nil || r.KeysURL != "" {
@@ -177,7 +188,7 @@ func (s *Store) Register(ctx context.Context, r Registration) (id string, err er
 		err = errors.Join(err, errors.New("a client of another authorization server needs its id there"))
 	}
 	if err != nil {
-		return "", fmt.Errorf("register client: %w", err)
+		return "", fmt.Errorf("register client: %w", &InvalidError{err})
 	}
 	if row.ID == "" {
 		row.ID = newClientID()
@@ -185,7 +196,7 @@ func (s *Store) Register(ctx context.Context, r Registration) (id string, err er
 	row.JWKS, row.JWKSURL, row.Created = string(r.Keys), r.KeysURL, s.now()
 	if err = s.store.AddClient(ctx, row); err != nil {
 		if _, taken := s.store.Client(ctx, row.ID); taken == nil {
-			err = fmt.Errorf("the id %q is taken", row.ID)
+			err = &InvalidError{fmt.Errorf("the id %q is taken", row.ID)}
 		}
 		return "", fmt.Errorf("register client: %w", err)
 	}
@@ -194,7 +205,7 @@ func (s *Store) Register(ctx context.Context, r Registration) (id string, err er
 
 // Change gives a client's registration, without its keys, to change, and keeps
 // what that makes of it. Errors: ErrUnknownClient; control.ErrConflict where
-// somebody else changed it meanwhile, or it is revoked; what is wrong with it.
+// somebody else changed it meanwhile, or it is revoked; InvalidError.
 func (s *Store) Change(ctx context.Context, id string, rules Rules, change func(*Registration)) error {
 	row, err := s.row(ctx, id)
 	if err != nil {
@@ -247,11 +258,11 @@ func (s *Store) Rotate(ctx context.Context, id string, k KeyChange) error {
 	set := k.Keys
 	if k.Add || k.Keys == nil && k.KeysURL == "" {
 		if set, err = mergeKeys(row.JWKS, k.Keys, k.Drop); err != nil {
-			return fmt.Errorf("change keys: %w", err)
+			return fmt.Errorf("change keys: %w", &InvalidError{err})
 		}
 	}
 	if err := checkKeys(set, k.KeysURL, k.Fetch); err != nil {
-		return fmt.Errorf("change keys: %w", err)
+		return fmt.Errorf("change keys: %w", &InvalidError{err})
 	}
 	return s.store.SetClientKeys(ctx, row, string(set), k.KeysURL)
 }
