@@ -33,12 +33,13 @@ type Groups interface {
 	Replace(ctx context.Context, b export.Bounds, id string, version int64, f *export.GroupForm, wait bool) (*control.Group, error)
 	// Delete removes a group. Error: export.ErrNotFound.
 	Delete(ctx context.Context, clientID, id string) error
-	// Read lays a group down. Error: export.ErrNotFound.
-	Read(ctx context.Context, clientID, id string) (*export.Resource, error)
-	// List lays down a page of the client's groups that pass a filter: at most
-	// count behind the first skip of them, fewer where they are large. more says
-	// that others follow.
-	List(ctx context.Context, clientID string, filter *search.Filter, skip, count int) (page []export.Resource, more bool, err error)
+	// Read lays a group down. Error: export.ErrNotFound, also where it is not
+	// within the bounds.
+	Read(ctx context.Context, b export.Bounds, id string) (*export.Resource, error)
+	// List lays down a page of the client's groups that pass a filter and lie
+	// within the bounds: at most count behind the first skip of them, fewer where
+	// they are large. more says that others follow.
+	List(ctx context.Context, b export.Bounds, filter *search.Filter, skip, count int) (page []export.Resource, more bool, err error)
 	// Ticket finds the group whose last change has the ticket. Error:
 	// export.ErrNotFound.
 	Ticket(ctx context.Context, clientID, ticket string) (*control.Group, error)
@@ -52,12 +53,18 @@ const groupStatusPath = "/$group-status/"
 const groupType = "Group"
 
 // ownsGroup says that the client made the group.
-func (s *Server) ownsGroup(r *http.Request, access *auth.Access, id string) bool {
+func (s *Server) ownsGroup(r *http.Request, access *auth.Access, id string) (bool, *problem) {
 	if s.options.Groups == nil || !validID(id) {
-		return false
+		return false, nil
 	}
-	_, err := s.options.Groups.Read(r.Context(), access.Client.ID, id)
-	return err == nil
+	_, err := s.options.Groups.Read(r.Context(), export.Bounds{ClientID: access.Client.ID}, id)
+	switch {
+	case errors.Is(err, export.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, s.transient(r, "find group", err)
+	}
+	return true, nil
 }
 
 // createGroup answers POST of a Group, at once or by the asynchronous pattern
@@ -280,13 +287,20 @@ func (s *Server) groupStatus(w http.ResponseWriter, r *http.Request) {
 		response["etag"] = fmt.Sprintf(`W/"%d"`, x.Version)
 		response["lastModified"] = x.Updated.UTC().Format(instant)
 		if access.MayRead(groupType) {
-			res, err := s.options.Groups.Resource(r.Context(), x)
-			if err != nil {
+			b, p := s.bounds(access, auth.Read, groupType)
+			if p != nil {
+				s.refuse(w, p)
+				return
+			}
+			res, err := s.options.Groups.Read(r.Context(), b, x.ID)
+			if err != nil && !errors.Is(err, export.ErrNotFound) {
 				s.refuse(w, s.transient(r, "read group", err))
 				return
 			}
-			entry["fullUrl"] = s.base + "/" + groupType + "/" + x.ID
-			entry["resource"] = json.RawMessage(res.JSON)
+			if err == nil {
+				entry["fullUrl"] = s.base + "/" + groupType + "/" + x.ID
+				entry["resource"] = json.RawMessage(res.JSON)
+			}
 		}
 	}
 	entry["response"] = response

@@ -3,13 +3,17 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"remit/profiles/search"
+	"remit/server/auth"
 	"remit/server/export"
 	"remit/sql/control"
 )
@@ -128,15 +132,18 @@ func (d doubleGroups) Delete(_ context.Context, clientID, id string) error {
 	return nil
 }
 
-func (d doubleGroups) Read(_ context.Context, clientID, id string) (*export.Resource, error) {
-	if err := d.Delete(context.Background(), clientID, id); err != nil {
+func (d doubleGroups) Read(_ context.Context, b export.Bounds, id string) (*export.Resource, error) {
+	if err := d.Delete(context.Background(), b.ClientID, id); err != nil {
 		return nil, err
+	}
+	if b.Restrict[groupType] != nil {
+		return nil, export.ErrNotFound // its grants are for others
 	}
 	return d.Resource(context.Background(), d.group())
 }
 
-func (d doubleGroups) List(_ context.Context, clientID string, _ *search.Filter, skip, count int) ([]export.Resource, bool, error) {
-	res, err := d.Read(context.Background(), clientID, "g9")
+func (d doubleGroups) List(_ context.Context, b export.Bounds, _ *search.Filter, skip, count int) ([]export.Resource, bool, error) {
+	res, err := d.Read(context.Background(), b, "g9")
 	if err != nil || skip > 0 {
 		return nil, false, nil // of another client, or on an earlier page
 	}
@@ -173,6 +180,50 @@ func TestGroupSearch(t *testing.T) {
 	}
 	if a := h.do(http.MethodGet, "/Group", token, ""); !bytes.Contains(a.body, []byte(`"fullUrl":"`+h.base+`/Group/g9"`)) {
 		t.Errorf("its own: %d %s", a.status, a.body)
+	}
+}
+
+// A granular scope of Group holds for the groups that a client made as for any:
+// they are read and searched within it (SB-075).
+func TestSB075_OwnGroups(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) {
+		withReads(t)(o)
+		o.Groups = doubleGroups{}
+	})
+	r := httptest.NewRequest(http.MethodGet, "/Group", nil)
+	for scope, sees := range map[string]bool{"system/Group.cruds": true, "system/Group.cu system/Group.rs?type=person": false} {
+		scopes, _ := auth.ParseScopes(scope)
+		access := &auth.Access{Client: &auth.Client{ID: "alpha"}, Scopes: scopes}
+		if res, p := h.server.readOne(r, access, groupType, "g9"); (res != nil) != sees || p != nil && !p.sameCode("not-found") {
+			t.Errorf("%s: read %v, %+v", scope, res, p)
+		}
+		page, _, p := h.server.gather(r, access, groupType, nil, &query{Count: 10})
+		if p != nil || slices.ContainsFunc(page, func(r export.Resource) bool { return r.ID == "g9" }) != sees {
+			t.Errorf("%s: search %v, %+v", scope, page, p)
+		}
+	}
+}
+
+// faultyGroups cannot be asked.
+type faultyGroups struct{ doubleGroups }
+
+func (faultyGroups) Read(context.Context, export.Bounds, string) (*export.Resource, error) {
+	return nil, errors.New("the store at 10.0.0.1 is away")
+}
+
+// TestGroupFault: that the store cannot tell whose a group is does not make it
+// unknown.
+func TestGroupFault(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *Options) {
+		withReads(t)(o)
+		o.Groups = faultyGroups{}
+	})
+	h.register("fenced", "system/*.rs", []string{"other"})
+	a := h.do(http.MethodGet, "/Group/g9/$export", h.token("fenced", "system/*.rs"), "", "Prefer", "respond-async")
+	if a.status != http.StatusServiceUnavailable || !bytes.Contains(a.body, []byte(`"code":"transient"`)) || bytes.Contains(a.body, []byte("10.0.0.1")) {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 

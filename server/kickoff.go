@@ -87,8 +87,15 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 		if access.Client.Groups != nil {
 			return export.Request{}, fail("forbidden", "the client may export its groups only")
 		}
-	case !access.MayHaveGroup(group) && !s.ownsGroup(r, access, group):
-		return export.Request{}, unknownGroup()
+	case !access.MayHaveGroup(group):
+		if owns, p := s.ownsGroup(r, access, group); p != nil {
+			return export.Request{}, p
+		} else if !owns {
+			return export.Request{}, unknownGroup()
+		}
+	}
+	switch {
+	case level != export.LevelGroup:
 	case !access.MayRead("Group") || access.Queries("Group", auth.Read) != nil:
 		return export.Request{}, insufficient("the token's scopes do not cover reading Group")
 	}

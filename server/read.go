@@ -148,18 +148,18 @@ func (s *Server) readOne(r *http.Request, access *auth.Access, resourceType, id 
 	if !validID(id) {
 		return nil, noResource()
 	}
+	b, p := s.bounds(access, auth.Read, resourceType)
+	if p != nil {
+		return nil, p
+	}
 	if resourceType == groupType && s.options.Groups != nil {
-		res, err := s.options.Groups.Read(r.Context(), access.Client.ID, id)
+		res, err := s.options.Groups.Read(r.Context(), b, id)
 		if err == nil {
 			return res, nil
 		}
 		if !errors.Is(err, export.ErrNotFound) {
 			return nil, s.transient(r, "read", err)
 		}
-	}
-	b, p := s.bounds(access, auth.Read, resourceType)
-	if p != nil {
-		return nil, p
 	}
 	res, err := s.options.Reads.Read(r.Context(), b, resourceType, id)
 	switch {
@@ -268,8 +268,12 @@ func (s *Server) gather(r *http.Request, access *auth.Access, resourceType strin
 	if q.Count == 0 {
 		return nil, nil, nil // asked for no resources
 	}
+	b, p := s.bounds(access, auth.Search, resourceType)
+	if p != nil {
+		return nil, nil, p
+	}
 	if resourceType == groupType && s.options.Groups != nil && q.After == nil {
-		own, more, err := s.options.Groups.List(r.Context(), access.Client.ID, filter, q.Own, q.Count)
+		own, more, err := s.options.Groups.List(r.Context(), b, filter, q.Own, q.Count)
 		if err != nil {
 			return nil, nil, s.transient(r, "search", err)
 		}
@@ -278,10 +282,6 @@ func (s *Server) gather(r *http.Request, access *auth.Access, resourceType strin
 		if more || len(page) == q.Count {
 			return page, next, nil
 		}
-	}
-	b, p := s.bounds(access, auth.Search, resourceType)
-	if p != nil {
-		return nil, nil, p
 	}
 	found, err := s.options.Reads.Search(r.Context(), export.Search{
 		Bounds: b, Type: resourceType, Filter: filter, Count: q.Count - len(page), After: q.After,

@@ -269,13 +269,54 @@ func (g *Groups) Ticket(ctx context.Context, clientID, ticket string) (*control.
 	return x, nil
 }
 
-// Read reads a client's group as a resource. Error: ErrNotFound.
-func (g *Groups) Read(ctx context.Context, clientID, id string) (*Resource, error) {
-	x, err := g.own(ctx, clientID, id)
+// Read reads a client's group as a resource. Error: ErrNotFound, also where its
+// grant leaves the group out.
+func (g *Groups) Read(ctx context.Context, b Bounds, id string) (*Resource, error) {
+	x, err := g.own(ctx, b.ClientID, id)
 	if err != nil {
 		return nil, err
 	}
-	return g.Resource(ctx, x)
+	res, err := g.Resource(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	fits, err := newGroupFilter(&b, nil).fits(res)
+	if err != nil {
+		return nil, err
+	}
+	if !fits {
+		return nil, ErrNotFound
+	}
+	return res, nil
+}
+
+// groupFilter is what a group must pass to be handed out: the filter of a search,
+// and one of those of the client's grant.
+type groupFilter struct {
+	asked   *search.Filter
+	granted []*search.Filter
+	bounded bool // the grant is granular
+	parser  r4.Parser
+	tree    r4.Resource
+}
+
+func newGroupFilter(b *Bounds, asked *search.Filter) *groupFilter {
+	f := &groupFilter{asked: asked}
+	f.granted, f.bounded = b.Restrict[groupType]
+	return f
+}
+
+// all says that nothing is left out.
+func (f *groupFilter) all() bool { return f.asked == nil && !f.bounded }
+
+func (f *groupFilter) fits(res *Resource) (bool, error) {
+	if f.all() {
+		return true, nil
+	}
+	if problems := f.parser.Parse(res.JSON, &f.tree); len(problems) > 0 {
+		return false, fmt.Errorf("read group: %s", problems[0].Code)
+	}
+	return (f.asked == nil || f.asked.Match(&f.tree)) && (!f.bounded || search.Match(f.granted, &f.tree)), nil
 }
 
 // Resource lays a group down: what the client gave, and what the server knows
@@ -337,35 +378,31 @@ func (g *Groups) Resource(ctx context.Context, x *control.Group) (*Resource, err
 	return &Resource{Type: groupType, ID: x.ID, Version: x.Version, Updated: updated, JSON: line}, nil
 }
 
-// List lays down a page of a client's groups that pass the filter, oldest
-// first: at most count behind the first skip of them, fewer where they are
-// large. more says that others follow.
-func (g *Groups) List(ctx context.Context, clientID string, filter *search.Filter, skip, count int) (page []Resource, more bool, err error) {
-	all, err := g.engine.Control.GroupsOf(ctx, clientID)
+// List lays down a page of a client's groups that pass the filter and the grant,
+// oldest first: at most count behind the first skip of them, fewer where they
+// are large. more says that others follow.
+func (g *Groups) List(ctx context.Context, b Bounds, asked *search.Filter, skip, count int) (page []Resource, more bool, err error) {
+	all, err := g.engine.Control.GroupsOf(ctx, b.ClientID)
 	if err != nil {
 		return nil, false, err
 	}
-	if filter == nil {
+	filter := newGroupFilter(&b, asked)
+	if filter.all() {
 		all, skip = all[min(skip, len(all)):], 0
 	}
-	var parser r4.Parser
-	var tree r4.Resource
 	size := 0
 	for _, x := range all {
-		if filter == nil && len(page) >= count {
+		if filter.all() && len(page) >= count {
 			return page, true, nil
 		}
 		res, err := g.Resource(ctx, x)
 		if err != nil {
 			return nil, false, err
 		}
-		if filter != nil {
-			if problems := parser.Parse(res.JSON, &tree); len(problems) > 0 {
-				return nil, false, fmt.Errorf("read group: %s", problems[0].Code)
-			}
-			if !filter.Match(&tree) {
-				continue
-			}
+		if fits, err := filter.fits(res); err != nil {
+			return nil, false, err
+		} else if !fits {
+			continue
 		}
 		if skip > 0 {
 			skip--

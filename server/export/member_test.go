@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"remit/mapping/program"
+	"remit/profiles/r4"
 	"remit/profiles/search"
 	"remit/sql/control"
 )
@@ -116,25 +117,43 @@ func TestBE265_GroupPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	filter, problems := params.ParseFor("Group", "_id="+strings.Join(want[1:4], ","), search.Options{})
-	if len(problems) > 0 {
-		t.Fatal(problems)
+	some := func(ids []string) *search.Filter {
+		f, problems := params.ParseFor("Group", "_id="+strings.Join(ids, ","), search.Options{})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return f
 	}
+	filter, grant := some(want[1:4]), some(want[2:])
 	for _, tc := range []struct {
-		filter      *search.Filter
-		skip, count int
-		want        []string
-		more        bool
+		filter, grant *search.Filter
+		skip, count   int
+		want          []string
+		more          bool
 	}{
-		{nil, 0, 2, want[:2], true},
-		{nil, 2, 2, want[2:4], true},
-		{nil, 4, 2, want[4:], false},
-		{nil, 0, 5, want, false},
-		{nil, 9, 2, nil, false},
-		{filter, 0, 2, want[1:3], true},
-		{filter, 2, 2, want[3:4], false},
+		{nil, nil, 0, 2, want[:2], true},
+		{nil, nil, 2, 2, want[2:4], true},
+		{nil, nil, 4, 2, want[4:], false},
+		{nil, nil, 0, 5, want, false},
+		{nil, nil, 9, 2, nil, false},
+		{filter, nil, 0, 2, want[1:3], true},
+		{filter, nil, 2, 2, want[3:4], false},
+		// What the client's scopes leave out is not there (SB-075).
+		{nil, filter, 0, 2, want[1:3], true},
+		{nil, filter, 2, 5, want[3:4], false},
+		{filter, grant, 0, 5, want[2:4], false},
 	} {
-		page, more, err := g.List(t.Context(), "a", tc.filter, tc.skip, tc.count)
+		bounds := Bounds{ClientID: "a"}
+		if tc.grant != nil {
+			bounds.Restrict = map[string][]*search.Filter{"Group": {tc.grant}}
+			for _, id := range want {
+				_, err := g.Read(t.Context(), bounds, id)
+				if there := err == nil; there != tc.grant.Match(groupOf(t, id)) || err != nil && !errors.Is(err, ErrNotFound) {
+					t.Errorf("read: %v", err)
+				}
+			}
+		}
+		page, more, err := g.List(t.Context(), bounds, tc.filter, tc.skip, tc.count)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,4 +239,15 @@ func TestBE079_LeaversAreNotDeleted(t *testing.T) {
 	if err != nil || len(m.Deleted) > 0 {
 		t.Errorf("deleted %v, %v", m.Deleted, err)
 	}
+}
+
+// groupOf is a group that has an id alone.
+func groupOf(t *testing.T, id string) *r4.Resource {
+	t.Helper()
+	var p r4.Parser
+	r := new(r4.Resource)
+	if problems := p.Parse([]byte(`{"resourceType":"Group","id":"`+id+`"}`), r); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return r
 }
