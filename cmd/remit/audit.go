@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"remit/server/audit"
@@ -64,38 +62,31 @@ func (c *auditListCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer store.Close()
-	enc := json.NewEncoder(a.stdout)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		fmt.Fprintln(w, "AT\tSERVER\tSEQ\tACTION\tOUTCOME\tCLIENT\tBY\tFROM\tEXPORT\tDETAIL")
-	}
+	out := newListing(a.stdout, c.JSON, "AT", "SERVER", "SEQ", "ACTION", "OUTCOME", "CLIENT", "BY", "FROM", "EXPORT", "DETAIL")
 	err = audit.Events(ctx, store, from, func(e *control.Event) error {
 		if c.Client != "" && e.ClientID != c.Client || c.Action != "" && e.Action != c.Action {
 			return nil
 		}
-		if c.JSON {
-			return enc.Encode(struct {
-				At      time.Time `json:"at"`
-				Server  string    `json:"server"`
-				Seq     int64     `json:"seq"`
-				Action  string    `json:"action"`
-				Outcome string    `json:"outcome"`
-				Client  string    `json:"client,omitempty"`
-				Actor   string    `json:"actor,omitempty"`
-				Remote  string    `json:"remote,omitempty"`
-				Export  string    `json:"export,omitempty"`
-				Detail  string    `json:"detail,omitempty"`
-				Hash    string    `json:"hash"`
-			}{e.At, e.Server, e.Seq, e.Action, e.Outcome, e.ClientID, e.Actor, e.Remote, e.ExportID, e.Detail, e.Hash})
-		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Format(time.RFC3339), e.Server, e.Seq, e.Action, e.Outcome,
+		return out.add(struct {
+			At      time.Time `json:"at"`
+			Server  string    `json:"server"`
+			Seq     int64     `json:"seq"`
+			Action  string    `json:"action"`
+			Outcome string    `json:"outcome"`
+			Client  string    `json:"client,omitempty"`
+			Actor   string    `json:"actor,omitempty"`
+			Remote  string    `json:"remote,omitempty"`
+			Export  string    `json:"export,omitempty"`
+			Detail  string    `json:"detail,omitempty"`
+			Hash    string    `json:"hash"`
+		}{e.At, e.Server, e.Seq, e.Action, e.Outcome, e.ClientID, e.Actor, e.Remote, e.ExportID, e.Detail, e.Hash},
+			e.At.Format(time.RFC3339), e.Server, e.Seq, e.Action, e.Outcome,
 			orElse(e.ClientID, "-"), orElse(e.Actor, "-"), orElse(e.Remote, "-"), orElse(e.ExportID, "-"), e.Detail)
-		return err
 	})
 	if err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
-	return w.Flush()
+	return out.close()
 }
 
 type auditExportCmd struct {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"remit/mapping/check"
@@ -61,8 +59,8 @@ func (c *choicesLoadCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer store.Close()
-	if err := (&keyRules{}).desk(a, store).SetChoices(ctx, a.operator(), c.Purpose, choices, !c.Add); err != nil {
-		return &usageError{err}
+	if err := invalid((&keyRules{}).desk(a, store).SetChoices(ctx, a.operator(), c.Purpose, choices, !c.Add)); err != nil {
+		return err
 	}
 	in := 0
 	for _, choice := range choices {
@@ -155,27 +153,20 @@ func (c *choicesListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("count choices: %w", err)
 	}
-	enc := json.NewEncoder(a.stdout)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		fmt.Fprintln(w, "PURPOSE\tCLIENT\tCHOICE\tMEMBERS\tCHANGED")
-	}
+	out := newListing(a.stdout, c.JSON, "PURPOSE", "CLIENT", "CHOICE", "MEMBERS", "CHANGED")
 	for _, k := range counts {
-		if c.JSON {
-			if err := enc.Encode(struct {
-				Purpose string    `json:"purpose"`
-				Client  string    `json:"client,omitempty"`
-				Choice  string    `json:"choice"`
-				Members int64     `json:"members"`
-				Changed time.Time `json:"changed"`
-			}{k.Purpose, k.ClientID, k.Choice, k.Members, k.Changed}); err != nil {
-				return err
-			}
-			continue
+		if err := out.add(struct {
+			Purpose string    `json:"purpose"`
+			Client  string    `json:"client,omitempty"`
+			Choice  string    `json:"choice"`
+			Members int64     `json:"members"`
+			Changed time.Time `json:"changed"`
+		}{k.Purpose, k.ClientID, k.Choice, k.Members, k.Changed},
+			k.Purpose, orElse(k.ClientID, "all"), k.Choice, k.Members, k.Changed.Format(time.RFC3339)); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", k.Purpose, orElse(k.ClientID, "all"), k.Choice, k.Members, k.Changed.Format(time.RFC3339))
 	}
-	return w.Flush()
+	return out.close()
 }
 
 type choicesClearCmd struct {
@@ -195,8 +186,8 @@ func (c *choicesClearCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	defer store.Close()
-	if err := (&keyRules{}).desk(a, store).SetChoices(ctx, a.operator(), c.Purpose, nil, true); err != nil {
-		return &usageError{err}
+	if err := invalid((&keyRules{}).desk(a, store).SetChoices(ctx, a.operator(), c.Purpose, nil, true)); err != nil {
+		return err
 	}
 	return nil
 }

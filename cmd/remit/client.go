@@ -197,22 +197,14 @@ func (c *clientListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return fmt.Errorf("list clients: %w", err)
 	}
-	if c.JSON {
-		enc := json.NewEncoder(a.stdout)
-		for _, r := range all {
-			if err := enc.Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSTATE\tKEYS\tSCOPES\tPURPOSE\tCREATED\tLAST USE")
+	out := newListing(a.stdout, c.JSON, "ID", "NAME", "STATE", "KEYS", "SCOPES", "PURPOSE", "CREATED", "LAST USE")
 	for _, r := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Name, r.State, r.Keys, strings.Join(r.Scopes, " "), orElse(r.Purpose, "-"),
-			r.Created.UTC().Format(time.RFC3339), when(r.LastUse, "never"))
+		if err := out.add(r, r.ID, r.Name, r.State, r.Keys, strings.Join(r.Scopes, " "), orElse(r.Purpose, "-"),
+			r.Created.UTC().Format(time.RFC3339), when(r.LastUse, "never")); err != nil {
+			return err
+		}
 	}
-	return w.Flush()
+	return out.close()
 }
 
 func orElse(text, otherwise string) string {
@@ -285,8 +277,13 @@ func clientError(id string, err error) error {
 	case errors.Is(err, control.ErrConflict):
 		return usagef("client %q is in that state already, or was revoked or changed meanwhile; remit client show %s tells", id, id)
 	}
-	var invalid *auth.InvalidError
-	if errors.As(err, &invalid) {
+	return invalid(err)
+}
+
+// invalid tells what an operator can mend from faults.
+func invalid(err error) error {
+	var wrong *auth.InvalidError
+	if errors.As(err, &wrong) {
 		return &usageError{err}
 	}
 	return err

@@ -87,26 +87,17 @@ func (c *jobListCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(a.stdout)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		fmt.Fprintln(w, "id\tclient\tstate\tpercent\tresources\tcreated")
-	}
+	out := newListing(a.stdout, c.JSON, "id", "client", "state", "percent", "resources", "created")
 	for _, x := range all {
 		l, err := jobLineOf(x)
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			err = enc.Encode(l)
-		} else {
-			_, err = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", l.ID, l.Client, l.State, l.Percent, l.Resources, l.Created.UTC().Format(time.RFC3339))
-		}
-		if err != nil {
+		if err := out.add(l, l.ID, l.Client, l.State, l.Percent, l.Resources, l.Created.UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
-	return w.Flush()
+	return out.close()
 }
 
 type jobShowCmd struct {

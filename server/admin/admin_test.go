@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -167,6 +168,11 @@ func TestAPI_Choices(t *testing.T) {
 		t.Errorf("choices %v", got)
 	}
 	o.do(422, "PUT", "/member-choices/operations", secret, "member,choice\nm1,out\n")
+	var invalid *auth.InvalidError
+	twice := []control.Choice{{Member: "m1"}, {Member: "m1", In: true}} // as a warehouse may give it
+	if err := o.api.desk.SetChoices(t.Context(), Actor{Name: "ann"}, "provider-access", twice, false); !errors.As(err, &invalid) {
+		t.Errorf("a member twice: %v", err)
+	}
 	text, _ := o.do(422, "PUT", "/member-choices/provider-access", secret, "member,choice\nm1,perhaps\n")["error"].(string)
 	if !strings.Contains(text, "line 2") || strings.Contains(text, "m1") {
 		t.Errorf("fault %q", text)

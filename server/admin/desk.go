@@ -187,7 +187,7 @@ func (d *Desk) Test(ctx context.Context, by Actor, id string) ([]auth.Check, err
 
 // SetChoices keeps members' choices of a purpose; with replace they take the
 // place of all that it had. Error: auth.InvalidError for a purpose that asks
-// nobody.
+// nobody, and a member given twice.
 func (d *Desk) SetChoices(ctx context.Context, by Actor, purpose string, choices []control.Choice, replace bool) error {
 	p, err := auth.FindPurpose(purpose)
 	if err == nil && !p.Asks {
@@ -197,6 +197,9 @@ func (d *Desk) SetChoices(ctx context.Context, by Actor, purpose string, choices
 		err = &auth.InvalidError{Err: err}
 	} else {
 		err = d.Control.SetChoices(ctx, purpose, choices, replace, d.Clock())
+		if errors.Is(err, control.ErrTwice) {
+			err = &auth.InvalidError{Err: err}
+		}
 	}
 	return d.done(ctx, by, "member-choices", "", fmt.Sprintf("%s: %d choices", purpose, len(choices)), err)
 }

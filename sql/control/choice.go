@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,8 +114,11 @@ func (s *Store) Choices(ctx context.Context, purpose string) (*Choices, error) {
 	return c, nil
 }
 
+// ErrTwice says that a list has a member's choice for a client twice.
+var ErrTwice = errors.New("its member stands there twice")
+
 // SetChoices keeps choices of a purpose, from one moment to the next; with
-// replace they take the place of all that the purpose had.
+// replace they take the place of all that the purpose had. Error: ErrTwice.
 func (s *Store) SetChoices(ctx context.Context, purpose string, choices []Choice, replace bool, at time.Time) error {
 	return s.inTx(ctx, "set choices", func(tx *sqlx.Tx) error {
 		if replace {
@@ -127,7 +131,7 @@ func (s *Store) SetChoices(ctx context.Context, purpose string, choices []Choice
 		for i, c := range choices {
 			key := [2]string{c.ClientID, c.Member}
 			if seen[key] {
-				return fmt.Errorf("choice %d: its member stands there twice", i+1)
+				return fmt.Errorf("choice %d: %w", i+1, ErrTwice)
 			}
 			seen[key] = true
 			word := "out"
