@@ -176,3 +176,90 @@ func TestProofHidesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestProofHidesNothing_Slices: of the shipped mapping of inpatient claims, changed
+// so that a repetition is in a slice that the mapping does not name, or so that what
+// a slice demands may be missing, a validator that leaves out what is proved finds
+// what one that judges everything finds.
+func TestProofHidesNothing_Slices(t *testing.T) {
+	w := warehouse(t, "../fixtures/tuva")
+	whole, err := os.ReadFile("library/tuva/eob-inpatient.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const origin = "  supportingInfo[pointoforigin].code: {system: pointoforigin, code: =admit_source_code}\n"
+	for name, tc := range map[string]struct{ old, new, element string }{
+		"a constant of another slice": {
+			origin,
+			"  supportingInfo: {category: {coding: {system: 'http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBSupportingInfoType', code: clmrecvddate}}, code: {system: pointoforigin, code: =admit_source_code}}\n",
+			"supportingInfo:clmrecvddate.timing[x]",
+		},
+		"a category that rows decide": {
+			origin,
+			"  supportingInfo: {category: {coding: {system: 'http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBSupportingInfoType', code: \"=CASE WHEN admit_source_code <> '' THEN 'medicalrecordnumber' END\"}}, code: {system: pointoforigin, code: =admit_source_code}}\n",
+			"supportingInfo:medicalrecordnumber.value[x]",
+		},
+		"a slice with other content": {
+			origin,
+			"  supportingInfo[pointoforigin]: {code: {system: pointoforigin, code: \"=CASE WHEN claim_id < '' THEN admit_source_code END\"}, timingDate: =claim_start_date}\n",
+			"supportingInfo:pointoforigin.code",
+		},
+		"a slice whose code is absent": {
+			origin,
+			"  supportingInfo[pointoforigin].code: {system: pointoforigin, code: \"=CASE WHEN claim_id < '' THEN admit_source_code END\", absent: unknown}\n",
+			"supportingInfo:pointoforigin.code",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := map[string]string{}
+			entries, err := os.ReadDir("library/tuva")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if e.IsDir() {
+					continue
+				}
+				raw, err := os.ReadFile("library/tuva/" + e.Name())
+				if err != nil {
+					t.Fatal(err)
+				}
+				set[e.Name()] = string(raw)
+			}
+			changed := strings.Replace(string(whole), tc.old, tc.new, 1)
+			if changed == string(whole) {
+				t.Fatal("the mapping has no such line")
+			}
+			changed, _, _ = strings.Cut(changed, "views:")
+			set["eob-inpatient.yaml"] = changed
+			p := must(t, w, files(set))
+			judge := func(proved profiles.Proved) (found []string) {
+				v, err := profileSet(t).Validator(profiles.ValidatorOptions{Proved: proved})
+				if err != nil {
+					t.Fatal(err)
+				}
+				found, _, err = emitted(t, w, p, program.Request{}, func(e *program.Emitted) string {
+					if e.Resource.Type().Name() != "ExplanationOfBenefit" {
+						return ""
+					}
+					out := string(e.Key)
+					for _, f := range v.Validate(e.Resource, nil) {
+						out += " " + f.Code + " " + f.Path + " " + f.Element
+					}
+					return out
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return found
+			}
+			without, with := judge(nil), judge(p.Proof().Proved())
+			if !strings.Contains(strings.Join(without, "\n"), "ExplanationOfBenefit."+tc.element) {
+				t.Errorf("nothing of %s", tc.element)
+			}
+			if d := cmp.Diff(without, with); d != "" {
+				t.Errorf("findings without and with what is proved (-without +with):\n%s", d)
+			}
+		})
+	}
+}

@@ -321,6 +321,7 @@ func (c *compiler) demands(p *program, el, baseline *Element) {
 	if !same(el.Pattern, b.Pattern) && fits(el.Pattern) {
 		p.pattern = el.Pattern
 	}
+	p.overrides = c.soft(el)
 	p.coded = kindOfCoded(p.typ) != codedNot && (statesCode(p.fixed) || statesCode(p.pattern))
 	if !same(el.MinValue, b.MinValue) {
 		p.minValue = el.MinValue
@@ -341,21 +342,40 @@ func (c *compiler) demands(p *program, el, baseline *Element) {
 	p.invariants = append(p.invariants, c.invariants(el.Constraints, b.Constraints, el, p.typ)...)
 }
 
+// soft says that R4's own binding of an element is extensible, or that R4's
+// definition of the resource does not tell.
+func (c *compiler) soft(el *Element) bool {
+	resource, _, below := strings.Cut(el.Path, ".")
+	core, err := c.set.core(resource)
+	if err != nil || !below {
+		return true // a datatype's root: the element that has it may be bound
+	}
+	own := core.byID[el.Path]
+	return own == nil || own.Binding != nil && own.Binding.Strength == "extensible"
+}
+
 // statesCode says that a literal is or holds a code.
-func statesCode(l *Literal) bool {
+func statesCode(l *Literal) bool { return literalCode(l) != nil }
+
+// literalCode is the code that a literal is or holds, the first of several; nil
+// for none.
+func literalCode(l *Literal) []byte {
 	if l == nil {
-		return false
+		return nil
 	}
 	w, n := words(), r4.Root
 	if l.Tree.Type() == w.conceptCoding.Owner() {
 		if n = l.Tree.Find(n, w.conceptCoding); n == r4.None {
-			return false
+			return nil
 		}
 	}
 	if l.Tree.TypeOf(n) == w.coding {
 		n = l.Tree.Find(n, w.codingCode)
 	}
-	return n != r4.None && l.Tree.HasValue(n)
+	if n == r4.None {
+		return nil
+	}
+	return l.Tree.Value(n)
 }
 
 // literalFits lets a literal of one primitive type stand for another of the

@@ -28,7 +28,54 @@ func (c *compiler) slicing(el *Element, alts []*r4.Element) *slicing {
 		sl.claims = len(alts) == 1 && alts[0].Type() == words().extension && s.typeProfile() != nil
 		out.slices = append(out.slices, sl)
 	}
+	out.findKey()
 	return out
+}
+
+// findKey looks for a coded child that the first discriminator of every slice
+// leads to, and for the code that each slice states there.
+func (sl *slicing) findKey() {
+	w := words()
+	var key *r4.Element
+	for i := range sl.slices {
+		tests := sl.slices[i].tests
+		if len(tests) == 0 || tests[0].cond == nil || tests[0].resolve || len(tests[0].steps) != 1 {
+			return
+		}
+		step := &tests[0].steps[0]
+		if len(step.alts) != 1 || step.url != "" || key != nil && key != step.alts[0] {
+			return
+		}
+		key = step.alts[0]
+	}
+	if key == nil || key.Type() != w.coding && key.Type() != w.conceptCoding.Owner() {
+		return
+	}
+	sl.key = &sliceKey{key}
+	for i := range sl.slices {
+		cond := sl.slices[i].tests[0].cond
+		for _, lit := range []*Literal{cond.fixed, cond.pattern} {
+			if lit != nil && lit.Tree.Type() == key.Type() {
+				sl.slices[i].code = literalCode(lit)
+			}
+		}
+	}
+}
+
+// Fits says whether a repetition that has value, and nothing else, at element at
+// can be in a slice, as far as the slice states what must stand there: a fixed
+// value, a pattern, a required binding, of the element or of what is below it. Of
+// a slice that states nothing it is Unknown.
+func (s *Set) Fits(of *Element, at *r4.Element, value *r4.Resource) Tri {
+	child := of.Child(at.Base())
+	if child == nil || at.Choice() {
+		return Unknown
+	}
+	cond := s.compiler.cond(child, []*r4.Element{at}, 0)
+	if cond == nil {
+		return Unknown
+	}
+	return (&state{r: value}).meets(r4.Root, cond)
 }
 
 // tests compiles the discriminators of el as slice s answers them. Without

@@ -26,6 +26,9 @@ type program struct {
 	resource bool // any resource: judged by its own type and profiles
 	coded    bool // fixed or pattern states a code, which answers R4's own binding
 	settled  bool // it is proved that the node holds such a fixed value or pattern
+	// overrides says that R4's own binding of the element may be extensible: then
+	// a warning of its may have to be taken back here.
+	overrides bool
 
 	fixed, pattern     *Literal
 	minValue, maxValue *Literal
@@ -132,12 +135,22 @@ type slicing struct {
 	closed    bool
 	openAtEnd bool
 	ordered   bool
+	// key is the coded element by which all slices are told apart; nil where
+	// there is none. By it most slices are ruled out without their tests.
+	key *sliceKey
 }
+
+// sliceKey is a Coding or CodeableConcept, a child of a sliced element, that a
+// discriminator of every slice looks at.
+type sliceKey struct{ element *r4.Element }
 
 // slice is a group of those repetitions that pass its tests.
 type slice struct {
 	group
 	tests []test
+	// code is what a sole coding at the slicing's key must bear for the slice; nil
+	// if the slice does not say, or there is no key.
+	code []byte
 	// claims says that the slice brings the extension's own definition, which
 	// then need not be looked up by url.
 	claims bool

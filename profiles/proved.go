@@ -102,8 +102,8 @@ func (x *pruner) prune(p *program) *program {
 		code string
 		what func()
 	}{
-		{"fixed-value", func() { q.settled, q.fixed = q.settled || q.coded && q.fixed != nil, nil }},
-		{"pattern-value", func() { q.settled, q.pattern = q.settled || q.coded && q.pattern != nil, nil }},
+		{"fixed-value", func() { q.settled, q.fixed = q.settled || q.coded && q.overrides && q.fixed != nil, nil }},
+		{"pattern-value", func() { q.settled, q.pattern = q.settled || q.coded && q.overrides && q.pattern != nil, nil }},
 		{"min-value", func() { q.minValue = nil }},
 		{"max-value", func() { q.maxValue = nil }},
 		{"max-length", func() { q.maxLength = 0 }},
@@ -123,7 +123,7 @@ func (x *pruner) prune(p *program) *program {
 			b.proved = true
 			q.binding = &b
 		}
-		if p.base {
+		if p.base || !p.overrides {
 			q.binding = nil
 		}
 	}
@@ -219,8 +219,9 @@ func (x *pruner) group(from *group, counted string) (g group, ok bool) {
 	return g, ok
 }
 
-// slicing prunes slices. The tests stay while any slice is left: they say which
-// repetition belongs where.
+// slicing prunes slices. A slice that demands nothing keeps its tests while one
+// behind it is left, for what is in the first is not in the second. Where it
+// matters whether a repetition is in any slice, all keep them.
 func (x *pruner) slicing(from *slicing) *slicing {
 	s := *from
 	if x.has(s.el, "slice-closed", "") {
@@ -232,7 +233,8 @@ func (x *pruner) slicing(from *slicing) *slicing {
 	if x.has(s.el, "slice-open-at-end", "") {
 		s.openAtEnd = false
 	}
-	left := s.closed || s.ordered || s.openAtEnd
+	all := s.closed || s.ordered || s.openAtEnd
+	left := 0
 	s.slices = make([]slice, len(from.slices))
 	for i := range from.slices {
 		one := from.slices[i]
@@ -244,11 +246,13 @@ func (x *pruner) slicing(from *slicing) *slicing {
 		one.group = g
 		// A claim stays: what is proved of the slice is proved of the extension's
 		// definition that it brings.
-		left = left || ok || one.claims
-		s.slices[i] = one
+		if s.slices[i] = one; all || ok || one.claims {
+			left = i + 1
+		}
 	}
-	if !left {
+	if left == 0 {
 		return nil
 	}
+	s.slices = s.slices[:left]
 	return &s
 }

@@ -208,3 +208,87 @@ func TestProvedBindingOverrides(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestFits holds a slice's statement against constants: what a mapping's load
+// rules out by, it must not rule out what the slice takes.
+func TestFits(t *testing.T) {
+	s := openSet(t)
+	info := mustProfile(t, "C4BB-ExplanationOfBenefit-Inpatient-Institutional|2.1.0").Root().Child("supportingInfo")
+	slice := map[string]*Element{}
+	for _, one := range info.Slices() {
+		slice[one.Slice] = one
+	}
+	category := r4.Lookup("ExplanationOfBenefit.supportingInfo").Element("category")
+	const system = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBSupportingInfoType"
+	for _, tc := range []struct {
+		slice string
+		codes []string // system, code in turn
+		fits  Tri
+	}{
+		{"drg", []string{system, "drg"}, Yes},
+		{"drg", []string{system, "admtype"}, No},
+		{"drg", []string{"http://other", "drg"}, No},
+		{"drg", []string{system, "admtype", system, "drg"}, Yes},
+		{"drg", nil, No},
+	} {
+		var value r4.Resource
+		value.Start(category.Type(), 0)
+		for i := 0; i < len(tc.codes); i += 2 {
+			c := value.Add(r4.Root, words().conceptCoding, 0)
+			value.SetString(value.Add(c, words().codingSystem, 0), tc.codes[i])
+			value.SetString(value.Add(c, words().codingCode, 0), tc.codes[i+1])
+		}
+		if got := s.Fits(slice[tc.slice], category, &value); got != tc.fits {
+			t.Errorf("%s %v: %v, want %v", tc.slice, tc.codes, got, tc.fits)
+		}
+	}
+	sequence := r4.Lookup("ExplanationOfBenefit.supportingInfo").Element("sequence")
+	var one r4.Resource
+	one.Start(sequence.Type(), 0)
+	one.SetString(r4.Root, "1")
+	if got := s.Fits(slice["drg"], sequence, &one); got != Unknown {
+		t.Errorf("of an element of which the slice says nothing: %v", got)
+	}
+}
+
+// TestSliceKey: slices are told apart by their whole discriminator, whatever a
+// sole code rules out beforehand: by several codings, a code of another system, a
+// code without a system, and none.
+func TestSliceKey(t *testing.T) {
+	s := openSet(t)
+	v, err := s.Validator(ValidatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := readExample(t, "testdata/examples/carin-bb-2.1.0/ExplanationOfBenefit-EOBInpatient1.json")
+	whole := string(r.AppendJSON(nil))
+	const system = "http://hl7.org/fhir/us/carin-bb/CodeSystem/C4BBSupportingInfoType"
+	const was = `{"coding":[{"system":"` + system + `","code":"admissionperiod"}]}`
+	if strings.Count(whole, was) != 1 {
+		t.Fatalf("the example has no sole admissionperiod")
+	}
+	for _, tc := range []struct {
+		category string
+		missing  bool
+	}{
+		{was, false},
+		{`{"coding":[{"system":"http://x","code":"other"},{"system":"` + system + `","code":"admissionperiod"}]}`, false},
+		{`{"coding":[{"system":"` + system + `","code":"admissionperiod"},{"system":"http://x","code":"other"}]}`, false},
+		{`{"coding":[{"system":"http://x","code":"admissionperiod"}]}`, true},
+		{`{"coding":[{"code":"admissionperiod"}]}`, true},
+		{`{"coding":[{"system":"` + system + `","display":"admissionperiod"}]}`, true},
+		{`{"text":"admissionperiod"}`, true},
+		{`{"coding":[{"system":"` + system + `","code":"admissionperiod2"}]}`, true},
+	} {
+		var p r4.Parser
+		var r r4.Resource
+		p.Parse([]byte(strings.Replace(whole, was, tc.category, 1)), &r)
+		missing := false
+		for _, f := range v.Validate(&r, nil) {
+			missing = missing || f.Code == "slice-min" && strings.HasSuffix(f.Element, "supportingInfo:admissionperiod")
+		}
+		if missing != tc.missing {
+			t.Errorf("%s: slice missing %v, want %v", tc.category, missing, tc.missing)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -399,13 +400,14 @@ func (s *state) sound(n r4.Node, p *program) {
 			return
 		}
 	}
+	w := words()
 	switch t {
-	case words().coding:
+	case w.coding:
 		s.display(n)
-	case words().identifier:
+	case w.identifier:
 		s.identifier(n)
 	}
-	if t == words().extension {
+	if t == w.extension {
 		s.exts = append(s.exts, n)
 		hasValue, hasExt := false, false
 		for c := s.r.First(n); c != r4.None; c = s.r.Next(c) {
@@ -544,7 +546,9 @@ func (s *state) children(n r4.Node, t *table) {
 		g := &groups[i]
 		first, count := c, 0
 		for at := r.ElementOf(c).Index(); at <= g.hi; at = r.ElementOf(c).Index() {
-			s.one(c, at-g.lo, g)
+			if alt := at - g.lo; g.progs[alt] != nil || g.barred != nil {
+				s.one(c, alt, g)
+			}
 			count++
 			if c = r.Next(c); c == r4.None {
 				break
@@ -682,8 +686,15 @@ func (s *state) deal(n r4.Node, from, to, lo int, sl *slicing) {
 // sliceOf finds the slice of one repetition and counts it there; -1 if it is in
 // none. maybe says that it may be in one for all that is known.
 func (s *state) sliceOf(c r4.Node, base int, sl *slicing) (found int, maybe bool) {
+	var code []byte
+	if sl.key != nil {
+		code = s.soleCode(c, sl.key)
+	}
 	for i := range sl.slices {
 		one := &sl.slices[i]
+		if code != nil && one.code != nil && !bytes.Equal(code, one.code) {
+			continue
+		}
 		answer := Yes
 		for j := range one.tests {
 			if t := s.passes(c, &one.tests[j]); t == No {
@@ -703,4 +714,24 @@ func (s *state) sliceOf(c r4.Node, base int, sl *slicing) (found int, maybe bool
 		}
 	}
 	return -1, maybe
+}
+
+// soleCode is the code that a repetition bears at a key's element: nil unless
+// there is one such element with one coding, so that nothing else there could
+// make it one of a slice.
+func (s *state) soleCode(c r4.Node, key *sliceKey) []byte {
+	w := words()
+	n := s.r.Find(c, key.element)
+	if n == r4.None || s.r.NextSame(n) != r4.None {
+		return nil
+	}
+	if key.element.Type() != w.coding {
+		if n = s.r.Find(n, w.conceptCoding); n == r4.None || s.r.NextSame(n) != r4.None {
+			return nil
+		}
+	}
+	if n = s.r.Find(n, w.codingCode); n == r4.None {
+		return nil
+	}
+	return s.r.Value(n)
 }

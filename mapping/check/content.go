@@ -19,8 +19,9 @@ var simpleQuantity = []string{coreURL + "SimpleQuantity"}
 
 // provedContent gives the elements of R4's own definitions whose content no row
 // can break, wherever the set writes them: literals that are sound by themselves,
-// values whose form the program holds, and datatypes put together of those. How
-// often such an element stands is another matter, and not proved here.
+// values whose form the program holds, and what is put together of those. Beside
+// it, which elements that may stand once have one writer at most; whether that
+// writes anything is judged.
 //
 // A Validator judges the elements of a backbone type alike wherever the type
 // stands (item.detail.adjudication has that of item.adjudication); so all writers
@@ -35,7 +36,7 @@ func provedContent(set *Set) []profiles.ProvedRule {
 		base  string
 	}
 	var order []place
-	writers := map[place][]writer{}
+	writers, twice := map[place][]writer{}, map[place]bool{}
 	for _, m := range set.Mappings {
 		for _, m := range append([]*Mapping{m}, m.Views...) {
 			p := &prover{set: set, mapping: m}
@@ -49,7 +50,15 @@ func provedContent(set *Set) []profiles.ProvedRule {
 					writers[at] = append(writers[at], writer{p, n})
 				}
 				for _, c := range n.Children {
+					if n.Type != nil && (len(under(n, c.Element.Base())) > 1 || c.Each != nil) {
+						twice[place{n.Type, c.Element.Base()}] = true
+					}
 					walk(c)
+				}
+				for _, other := range []*Node{n.Assumed, n.Absent} {
+					if other != nil {
+						walk(other)
+					}
 				}
 			}
 			walk(m.Root)
@@ -61,6 +70,9 @@ func provedContent(set *Set) []profiles.ProvedRule {
 		if el == nil {
 			continue
 		}
+		if el.Max == 1 && !twice[at] {
+			out = append(out, profiles.ProvedRule{Profile: el.Profile.Canonical(), Element: el.ID, Code: "cardinality-max"})
+		}
 		if !slices.ContainsFunc(writers[at], func(w writer) bool { return !w.sound(v, w.node, el) }) {
 			out = append(out, profiles.ProvedRule{Profile: el.Profile.Canonical(), Element: el.ID, Code: profiles.ProvedContent})
 		}
@@ -70,7 +82,17 @@ func provedContent(set *Set) []profiles.ProvedRule {
 
 // definitionOf is R4's element of a resource or backbone type.
 func definitionOf(set *profiles.Set, owner *r4.Type, base string) *profiles.Element {
-	path := strings.Split(owner.Name(), ".")
+	el := definition(set, owner)
+	if el == nil {
+		return nil
+	}
+	return el.Child(base)
+}
+
+// definition is what R4 defines a type by: the root of its definition, or for a
+// backbone type the element in its resource.
+func definition(set *profiles.Set, t *r4.Type) *profiles.Element {
+	path := strings.Split(t.Name(), ".")
 	p, err := set.Profile(coreURL + path[0])
 	if err != nil {
 		return nil
@@ -81,7 +103,7 @@ func definitionOf(set *profiles.Set, owner *r4.Type, base string) *profiles.Elem
 			return nil
 		}
 	}
-	return el.Child(base)
+	return el
 }
 
 // writer is one node that writes an element, in its mapping.
@@ -104,7 +126,7 @@ func (w writer) sound(v *profiles.Validator, n *Node, el *profiles.Element) bool
 	case Nothing:
 		return true
 	}
-	if n.Type == nil || n.Type.Kind() == r4.KindBackbone || n.Type.Kind() == r4.KindResource || n.Type.Name() == "Extension" || !w.demands(n, el) {
+	if n.Type == nil || n.Type.Kind() == r4.KindResource || n.Type.Name() == "Extension" || !w.demands(n, el) {
 		return false
 	}
 	clean := func(r *r4.Resource) bool { return r != nil && len(v.Validate(r, nil)) == 0 }
@@ -157,8 +179,8 @@ func (w writer) demands(n *Node, el *profiles.Element) bool {
 
 // composed says that a datatype put together of children is sound.
 func (w writer) composed(v *profiles.Validator, n *Node) bool {
-	p, err := w.set.profiles.Profile(coreURL + n.Type.Name())
-	if err != nil || !holds(n, p.Root().Constraints) {
+	def := definition(w.set.profiles, n.Type)
+	if def == nil || !holds(n, def.Constraints) {
 		return false
 	}
 	if n.Type.Name() == "Identifier" && !slices.ContainsFunc(under(n, "system"), func(c *Node) bool {
@@ -171,10 +193,10 @@ func (w writer) composed(v *profiles.Validator, n *Node) bool {
 		return false // it may name another type than the address
 	}
 	children := 0
-	for _, el := range p.Root().Children() {
+	for _, el := range def.Children() {
 		at := under(n, el.Base)
 		children += len(at)
-		if el.Min > 0 && !slices.ContainsFunc(at, w.unconditional) || len(at) > 1 && el.Max == 1 {
+		if el.Min > 0 && !slices.ContainsFunc(at, w.unconditional) && !(el.Min == 1 && soleContent(n, el.Base, "")) || len(at) > 1 && el.Max == 1 {
 			return false
 		}
 		for _, c := range at {

@@ -57,6 +57,7 @@ type Proof struct {
 	Totals  Totals   `json:"totals"`
 
 	content []profiles.ProvedRule // of R4's own definitions
+	unused  []profiles.ProvedRule // slices of which no repetition can be
 }
 
 // Totals counts the demands by status.
@@ -69,16 +70,22 @@ type Totals struct {
 // Prove makes the proof report of a set.
 func Prove(set *Set) *Proof {
 	out := &Proof{content: provedContent(set)}
+	unused := map[profiles.ProvedRule]bool{}
 	for _, m := range set.Mappings {
 		for _, v := range append([]*Mapping{m}, m.Views...) {
 			if v.NonFinancial {
 				out.Demands = append(out.Demands, withoutMoney(v))
 			}
 			for _, prof := range v.Profiles {
-				p := &prover{set: set, mapping: v, profile: prof, index: map[demandKey]int{}}
+				p := &prover{set: set, mapping: v, profile: prof, index: map[demandKey]int{}, unused: unused}
 				p.element([]*Node{v.Root}, prof.Root(), true)
 				out.Demands = append(out.Demands, p.demands...)
 			}
+		}
+	}
+	for r, never := range unused {
+		if never {
+			out.unused = append(out.unused, r)
 		}
 	}
 	for _, d := range out.Demands {
@@ -161,7 +168,7 @@ func (p *Proof) Proved() profiles.Proved {
 	for r := range broken {
 		delete(out, r)
 	}
-	for _, r := range p.content {
+	for _, r := range slices.Concat(p.content, p.unused) {
 		out.Add(r)
 	}
 	return out
@@ -176,6 +183,9 @@ type prover struct {
 	demands []Demand
 	index   map[demandKey]int
 	loose   bool // below a slice into which rows may bring what is written without one
+	// unused says of each slice met whether none of its repetitions is ever
+	// written; shared by all mappings and views.
+	unused map[profiles.ProvedRule]bool
 }
 
 // say notes a demand; of two places that meet it, the worse one counts.
@@ -226,24 +236,71 @@ func (p *prover) element(writers []*Node, e *profiles.Element, whole bool) {
 		}
 		p.counted(writers, at, child, whole, "")
 		outer := p.loose
-		p.loose = outer || len(child.Slices()) > 0 && slices.ContainsFunc(at, sliceless)
 		for _, s := range child.Slices() {
 			var own []*Node
+			stray, never := false, child.Base != "extension" && child.Base != "modifierExtension" && !slices.ContainsFunc(writers, incomplete)
 			for _, n := range at {
 				if n.Slice == s.Slice || n.Element.Choice() && n.Element.Name() == s.Slice {
 					own = append(own, n)
 				}
+				if !p.ruledOut(n, child, s) {
+					stray = stray || mayStray(n, child, s)
+					never = false
+				}
 			}
+			p.loose = outer || stray
+			r := profiles.ProvedRule{Profile: s.Profile.Canonical(), Element: s.ID, Code: profiles.ProvedWhole}
+			if before, met := p.unused[r]; met {
+				never = never && before
+			}
+			p.unused[r] = never
 			p.counted(writers, own, s, whole, s.Slice)
 		}
 		p.loose = outer
 	}
 }
 
-// sliceless says that a node of the mapping names no slice, so that its content
-// decides which one it is of.
-func sliceless(n *Node) bool {
-	return n.Slice == "" && !n.Element.Choice() && !n.Fixed
+// incomplete says that a node may write more than its children do.
+func incomplete(n *Node) bool { return n.Kind != Group || n.Absent != nil || n.Assumed != nil }
+
+// mayStray says that a node which is not ruled out of slice s, and is not written
+// as one of s, may be one of it all the same: it names no slice, so that its
+// content decides, or rows decide what tells slices apart.
+func mayStray(n *Node, sliced, s *profiles.Element) bool {
+	if n.Slice == s.Slice || n.Element.Choice() || n.Fixed {
+		return false
+	}
+	if n.Slice == "" {
+		return true
+	}
+	return sliced.Slicing != nil && slices.ContainsFunc(sliced.Slicing.Discriminators, func(d profiles.Discriminator) bool {
+		return slices.ContainsFunc(under(n, d.Path), func(c *Node) bool { return c.Data })
+	})
+}
+
+// ruledOut says that whatever rows hold, what n writes is not in slice s: a
+// discriminator looks at a child that n writes as a constant, or never, and the
+// slice states something else there.
+func (p *prover) ruledOut(n *Node, sliced, s *profiles.Element) bool {
+	if sliced.Slicing == nil || incomplete(n) || n.Element.Type() == nil {
+		return false
+	}
+	for _, d := range sliced.Slicing.Discriminators {
+		at := n.Element.Type().Element(d.Path)
+		if at == nil || d.Type != "value" && d.Type != "pattern" {
+			continue
+		}
+		list := under(n, d.Path)
+		if len(list) != 1 {
+			continue
+		}
+		c := list[0]
+		if c.Kind == Literal && c.Template != nil && len(c.Children) == 0 && c.Absent == nil && c.Assumed == nil &&
+			p.set.profiles.Fits(s, at, c.Template) == profiles.No {
+			return true
+		}
+	}
+	return false
 }
 
 // counted judges how often child is written, and goes on below it.
@@ -258,7 +315,12 @@ func (p *prover) counted(parents, at []*Node, child *profiles.Element, whole boo
 	if child.Min > 0 {
 		status, why := ProvedAtLoad, "it is always written"
 		for _, parent := range parents {
-			if n, ok := p.always(under(parent, child.Base), slice, child.Min); !ok && !p.bySelf(parent, child) {
+			n, ok := p.always(under(parent, child.Base), slice, child.Min)
+			switch {
+			case ok || p.bySelf(parent, child):
+			case child.Min == 1 && soleContent(parent, child.Base, slice):
+				why = "without it nothing is written around it"
+			default:
 				status, why = CheckedPerResource, "no writer is always there"
 				if n != nil {
 					why = "it depends on rows: " + n.Pos.String()
@@ -359,6 +421,26 @@ func (p *prover) always(list []*Node, slice string, count int) (n *Node, ok bool
 		}
 	}
 	return n, count <= 0
+}
+
+// soleContent says that an element does not stand without the child base, of the
+// given slice if one is named: only the child brings content from rows, without
+// which nothing is written (rule 11).
+func soleContent(n *Node, base, slice string) bool {
+	if n.Kind != Group || n.Element == nil || !n.Data || n.Absent != nil || n.Assumed != nil {
+		return false
+	}
+	found := false
+	for _, c := range n.Children {
+		if !c.Data && c.Each == nil && c.Absent == nil && c.Assumed == nil {
+			continue
+		}
+		if c.Element.Base() != base || slice != "" && c.Slice != slice && !(c.Element.Choice() && c.Element.Name() == slice) {
+			return false
+		}
+		found = true
+	}
+	return found
 }
 
 func (p *prover) unconditional(n *Node) bool {
@@ -512,6 +594,9 @@ func (p *prover) codes(n *Node, b *profiles.Binding) (Status, string) {
 		}
 		return CheckedPerResource, "the code comes from rows: " + at
 	case Literal:
+		if n.Type.Kind() != r4.KindPrimitive && p.holdsMember(n.Template, b) {
+			return ProvedAtLoad, "a literal of the value set"
+		}
 		if text, ok := constantText(n); ok && complete {
 			if slices.ContainsFunc(codes, func(c profiles.Coding) bool { return c.Code == text }) {
 				return ProvedAtLoad, "a literal of the value set"
@@ -529,6 +614,31 @@ func (p *prover) codes(n *Node, b *profiles.Binding) (Status, string) {
 		return Undecidable, "the codes of " + b.ValueSet + " are not loaded"
 	}
 	return CheckedPerResource, "the code comes from rows: " + at
+}
+
+// holdsMember says that a constant Coding or CodeableConcept bears a code of the
+// value set.
+func (p *prover) holdsMember(constant *r4.Resource, b *profiles.Binding) bool {
+	if constant == nil || constant.Type() == nil {
+		return false
+	}
+	coding := r4.Lookup("Coding")
+	member := func(n r4.Node) bool {
+		system, code := constant.Find(n, coding.Element("system")), constant.Find(n, coding.Element("code"))
+		return system != r4.None && code != r4.None && constant.HasValue(system) && constant.HasValue(code) &&
+			p.set.profiles.Member(b.ValueSet, string(constant.Value(system)), string(constant.Value(code))) == profiles.Yes
+	}
+	switch constant.Type().Name() {
+	case "Coding":
+		return member(r4.Root)
+	case "CodeableConcept":
+		for n := constant.Find(r4.Root, constant.Type().Element("coding")); n != r4.None; n = constant.NextSame(n) {
+			if member(n) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // alwaysCoded says that a concept does not stand without one of its codings: one

@@ -135,6 +135,12 @@ func existence(e *expr, in code) func(m *machine) (tri, error) {
 	case in.source != nil:
 		source, filter := in.source, in.filter
 		return func(m *machine) (tri, error) {
+			if v := &m.scope.this; v.kind == KindNode && len(source.path) > 0 {
+				saved, index := m.scope, 0
+				out, err := m.anyNode(v.res, v.node(), source.path, filter, &index)
+				m.scope = saved
+				return out, err
+			}
 			base := len(m.stack)
 			if err := source.eval(m); err != nil {
 				return isEmpty, err
@@ -164,6 +170,58 @@ func existence(e *expr, in code) func(m *machine) (tri, error) {
 		}
 	}
 	return generic
+}
+
+// anyNode says whether filter holds of a node that path leads to from n, and goes
+// no further than the first: the walk of existence where the input is a path.
+// index counts the nodes met. The scope is left changed.
+func (m *machine) anyNode(r *r4.Resource, n r4.Node, path []*step, filter *code, index *int) (tri, error) {
+	if len(path) == 0 {
+		m.scope.this, m.scope.index = NodeOf(r, n), *index
+		*index++
+		switch t, err := filter.truth(m); {
+		case err != nil:
+			return isEmpty, err
+		case t == isTrue, t == isUnknown:
+			return t, nil
+		}
+		return isFalse, nil
+	}
+	w := path[0].in(r.TypeOf(n))
+	if w.self && path[0].name == "value" {
+		v := NodeOf(r, n)
+		s, ok := v.system()
+		if !ok || len(path) > 1 {
+			return isFalse, nil
+		}
+		m.scope.this, m.scope.index = s, *index
+		*index++
+		t, err := filter.truth(m)
+		if t == isEmpty {
+			t = isFalse
+		}
+		return t, err
+	}
+	if w.self {
+		return m.anyNode(r, n, path[1:], filter, index)
+	}
+	out := isFalse
+	for c := r.First(n); c != r4.None; c = r.Next(c) {
+		i := r.ElementOf(c).Index()
+		if i > w.high {
+			break
+		}
+		if i < w.low || !present(r, c) {
+			continue
+		}
+		switch t, err := m.anyNode(r, c, path[1:], filter, index); {
+		case err != nil, t == isTrue:
+			return t, err
+		case t == isUnknown:
+			out = t
+		}
+	}
+	return out, nil
 }
 
 func buildAll(c *compiler, e *expr, in code) code {
