@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -192,11 +193,48 @@ func checkCounts(t *testing.T, set *librarySet, x *exported) {
 	section("assumed", x.report.Assumed)
 	section("not in a map", x.report.Unmapped)
 	golden(t, filepath.Join("testdata/library", set.name+".txt"), b.String())
+	checkReadme(t, set, x)
 	for name, count := range x.report.Exported {
 		if len(x.resources[name]) != count {
 			t.Errorf("%s: %d resources in the files, %d in the report", name, len(x.resources[name]), count)
 		}
 	}
+}
+
+// readmes is held while a README is rewritten, which several sets may share.
+var readmes sync.Mutex
+
+// checkReadme holds the counts of absent and assumed values that a set's README
+// tells between two marks, where it has them, against the report.
+func checkReadme(t *testing.T, set *librarySet, x *exported) {
+	t.Helper()
+	readmes.Lock()
+	defer readmes.Unlock()
+	name := filepath.Join("../../mapping/library", set.mappings, "README.md")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := "<!-- counts of " + set.name + ", made by go test -run TestLibrary ./cmd/remit -->\n"
+	before, rest, found := strings.Cut(string(data), from)
+	if !found {
+		return // its tables tell them with the reasons
+	}
+	_, after, found := strings.Cut(rest, "<!-- end -->")
+	if !found {
+		t.Fatalf("%s: the counts of %s have no end", name, set.name)
+	}
+	var b strings.Builder
+	b.WriteString("| where | what | values |\n|---|---|---|\n")
+	for _, part := range []struct {
+		what   string
+		counts map[string]int
+	}{{"absent", x.report.Absent}, {"assumed", x.report.Assumed}} {
+		for _, path := range slices.Sorted(maps.Keys(part.counts)) {
+			fmt.Fprintf(&b, "| %s | %s | %d |\n", path, part.what, part.counts[path])
+		}
+	}
+	golden(t, name, before+from+b.String()+"<!-- end -->"+after)
 }
 
 // checkValid runs the validator over the files as a client would.
