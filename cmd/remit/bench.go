@@ -17,15 +17,17 @@ import (
 	"remit/fixtures"
 	"remit/sql/duckdb"
 	pgload "remit/sql/postgres/load"
+	"remit/sql/source"
 )
 
 type benchCmd struct {
-	Warehouse string `help:"PostgreSQL database to load the scaled claims into, postgres://...; the schema tuva must not be there and is dropped at the end. Without it the embedded engine reads them from files." placeholder:"ADDRESS"`
+	Warehouse string `help:"PostgreSQL database to load the scaled claims into, postgres://...; the schema tuva must not be there and is dropped at the end, but for --keep. Without it the embedded engine reads them from files." placeholder:"ADDRESS"`
 	Members   []int  `help:"Members to scale the shipped claims to, 35 claims each; several give a run each." placeholder:"N" default:"1000"`
 	Workers   int    `help:"Chunks that run at the same time; all processors where it is not given." placeholder:"N"`
 	ChunkSize int    `help:"About how many parent rows a chunk reads." placeholder:"ROWS" default:"20000"`
 	Repeat    int    `help:"How often each stage is measured; the median is told." placeholder:"N" default:"3"`
 	Dir       string `help:"Folder for the scaled claims and the exported files; a temporary one where it is not given." placeholder:"DIR"`
+	Keep      bool   `help:"Leave the loaded schema in PostgreSQL, and measure on one that an earlier run left."`
 	JSON      bool   `help:"Print one JSON object a run."`
 }
 
@@ -45,6 +47,9 @@ func (c *benchCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	if c.Repeat < 1 || c.ChunkSize < 1 || c.Workers < 0 {
 		return usagef("--repeat and --chunk-size are 1 or more, --workers is not negative")
+	}
+	if c.Keep && (c.Warehouse == "" || len(c.Members) != 1) {
+		return usagef("--keep leaves one size in a --warehouse")
 	}
 	if c.Workers == 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
@@ -76,24 +81,35 @@ const fixtureMembers = 100
 
 // size measures one size in a folder and a schema of its own.
 func (c *benchCmd) size(ctx context.Context, a *app, dir string, members int) (_ *benchRun, err error) {
-	claims := filepath.Join(dir, "claims")
-	fmt.Fprintf(a.stderr, "scaling the claims to %d members\n", members)
 	if err := roomFor(dir, members); err != nil {
 		return nil, err
 	}
-	if err := fixtures.Replicate(claims, fixtures.Tuva(), members/fixtureMembers); err != nil {
-		return nil, err
-	}
-	address := "duckdb:" + claims
-	if c.Warehouse != "" {
-		address = c.Warehouse
-		fmt.Fprintln(a.stderr, "loading them into PostgreSQL")
-		if err := c.load(ctx, a, claims); err != nil {
+	there := false
+	if c.Keep {
+		if there, err = kept(ctx, c.Warehouse, members); err != nil {
 			return nil, err
 		}
-		defer func() {
-			err = errors.Join(err, pgload.Drop(context.WithoutCancel(ctx), c.Warehouse, benchSchema))
-		}()
+	}
+	address := c.Warehouse
+	if !there {
+		claims := filepath.Join(dir, "claims")
+		fmt.Fprintf(a.stderr, "scaling the claims to %d members\n", members)
+		if err := fixtures.Replicate(claims, fixtures.Tuva(), members/fixtureMembers); err != nil {
+			return nil, err
+		}
+		if address == "" {
+			address = "duckdb:" + claims
+		} else {
+			fmt.Fprintln(a.stderr, "loading them into PostgreSQL")
+			if err := c.load(ctx, a, claims); err != nil {
+				return nil, err
+			}
+			if !c.Keep {
+				defer func() {
+					err = errors.Join(err, pgload.Drop(context.WithoutCancel(ctx), c.Warehouse, benchSchema))
+				}()
+			}
+		}
 	}
 	b := &bench{cmd: c, app: a, dir: dir, address: address, run: &benchRun{Members: members, Workers: c.Workers, Engine: scheme(address)}}
 	if err := b.measure(ctx); err != nil {
@@ -104,6 +120,40 @@ func (c *benchCmd) size(ctx context.Context, a *app, dir string, members int) (_
 
 // benchSchema is where the mapping set reads.
 const benchSchema = "tuva"
+
+// kept tells whether the schema of an earlier run is there. One of another size
+// is refused, as its figures would be told of the wrong one.
+func kept(ctx context.Context, address string, members int) (there bool, err error) {
+	w, err := openWarehouse(ctx, address)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	catalog, err := w.Catalog(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !slices.ContainsFunc(catalog.Tables, func(t source.Table) bool { return t.Schema == benchSchema }) {
+		return false, nil
+	}
+	snap, err := w.Snapshot(ctx)
+	if err != nil {
+		return false, fmt.Errorf("open snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	c, ok := snap.(copier)
+	if !ok {
+		return false, usagef("--keep needs a PostgreSQL --warehouse")
+	}
+	n, err := c.CopySQL(ctx, "SELECT DISTINCT data_source, patient_id FROM "+benchSchema+".eligibility")
+	if err != nil {
+		return false, err
+	}
+	if n.Rows != int64(members) {
+		return false, usagef("the schema %s that is there has %d members, not %d", benchSchema, n.Rows, members)
+	}
+	return true, nil
+}
 
 func (c *benchCmd) load(ctx context.Context, a *app, folder string) error {
 	from, err := duckdb.Open(ctx, folder, duckdb.Options{})

@@ -239,6 +239,34 @@ INSERT INTO public.typed VALUES ('1', 1.5, 'left', 'x', '[1,2]', 'abc', 'q')`); 
 	}
 }
 
+// Some patients' rows of a source that numbers rows are found by the index: else
+// one patient's export would read the warehouse.
+func TestPatientsBelowWindow(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.DSN(t)
+	if err := postgrestest.Exec(t.Context(), dsn, `CREATE TABLE public.visit AS SELECT (i % 5000)::text COLLATE "C" AS patient, i AS n FROM generate_series(1, 50000) AS g(i);
+CREATE INDEX visit_patient ON public.visit (patient); ANALYZE public.visit`); err != nil {
+		t.Fatal(err)
+	}
+	s := snap(t, open(t, dsn, postgres.Options{}))
+	q := &source.Query{
+		From:    &source.Relation{Name: "v", SQL: "SELECT x.*, row_number() OVER (PARTITION BY patient ORDER BY n) AS rank FROM public.visit x"},
+		Columns: []source.Expr{{SQL: "rank"}}, Key: []source.KeyColumn{{Name: "n"}},
+		Narrow: source.Narrow{Patient: source.KeyColumn{Name: "patient"}, Patients: []string{"7", "4711"}},
+	}
+	rows := read(t, s, q)
+	if len(rows) != 20 {
+		t.Errorf("%d rows, want 20", len(rows))
+	}
+	e, err := s.Explain(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(e.Plan, "Index Cond: (patient = ANY") {
+		t.Errorf("the index on patient is not used:\n%s", e.Plan)
+	}
+}
+
 func TestOpenFaults(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.DSN(t)

@@ -122,6 +122,7 @@ var dialect = source.Dialect{
 		}
 		return "SELECT * FROM unnest(" + strings.Join(lists, ", ") + ") AS u(" + strings.Join(names, ", ") + ")"
 	},
+	Any: func(n int, t source.Type) string { return fmt.Sprintf("ANY($%d::%s[])", n, paramType(t)) },
 }
 
 // paramType is the type under which a bound value meets a column of type t.

@@ -26,6 +26,10 @@ type Dialect struct {
 	// one bound list for each type, the first being the n-th argument; its
 	// columns are v0, v1 ...
 	Rows func(n int, types []Type) string
+	// Any, where not nil, writes what one column is compared with (after =) to be
+	// one of a bound list, the n-th argument. Unlike IN with a query it can be
+	// pushed below window functions and groups to an index.
+	Any func(n int, t Type) string
 	// UnpivotLists says that repeated columns are turned into rows by unnest
 	// over lists in the SELECT list, in place of LATERAL (VALUES ...).
 	UnpivotLists bool
@@ -755,6 +759,10 @@ func (r *renderer) in(q *Query, keys []KeyColumn, rows [][]string) {
 		r.args = append(r.args, Arg{List: list, Type: types[i]})
 	}
 	lhs := left[0]
+	if len(left) == 1 && r.d.Any != nil {
+		r.text(lhs + " = " + r.d.Any(first, types[0]))
+		return
+	}
 	if len(left) > 1 {
 		lhs = "(" + strings.Join(left, ", ") + ")"
 	}

@@ -15,6 +15,6 @@ WHERE "claim"."data_source" IS NOT NULL
   AND (
 eob_kind = 'professional'
 )
-  AND "claim"."patient_id" IN (SELECT * FROM unnest($1::text[]) AS u(v0))) AS _parent WHERE _parent.k0 = "line"."data_source" AND _parent.k1 = "line"."claim_id")
+  AND "claim"."patient_id" = ANY($1::text[])) AS _parent WHERE _parent.k0 = "line"."data_source" AND _parent.k1 = "line"."claim_id")
 ORDER BY "line"."data_source" COLLATE "C", "line"."claim_id" COLLATE "C", "line"."n"
 -- $1: list ["p1" "p2"]
