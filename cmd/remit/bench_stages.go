@@ -127,7 +127,7 @@ func (b *bench) stages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = b.several("json_build_object", func(s *benchStage) error {
+		err = b.several(handWrittenStage, func(s *benchStage) error {
 			n, err := c.CopySQL(ctx, handWritten)
 			s.Resources, s.Bytes = n.Rows, n.Bytes
 			return err
@@ -288,7 +288,7 @@ func (b *bench) export(ctx context.Context) error {
 	files := b.run.Files
 	eobs := request
 	eobs.Types = []string{"ExplanationOfBenefit"}
-	if err := b.several("whole export of EOBs", func(s *benchStage) error { return run(s, eobs) }); err != nil {
+	if err := b.several(eobStage, func(s *benchStage) error { return run(s, eobs) }); err != nil {
 		return err
 	}
 	id, err := b.oneMember(ctx)
