@@ -400,12 +400,13 @@ Made by a test from `+"`testdata/conformance`"+`; do not edit.
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", r.number, r.strength, strings.ReplaceAll(r.text, "|", `\|`), strings.Join(shown, "<br>"), r.status)
 	}
 	fmt.Fprint(w, `
-## Test kits
+## Test kits and clients
 
 What the tests of ONC's Bulk Data Test Kit (0.13.0; Bulk Data 1.0.1 and 2.0.0), of the SMART and certification kits beside it and the vendor's
-attestations assert of a server, and the tests here that assert the same. {} stands for group, patient and system.
+attestations assert of a server, what the guide's reference client and Google's bulk_fhir_fetch need of it, and the tests here that assert the same.
+{} stands for group, patient and system.
 
-| test of the kit | asserts | shown by | numbers | status |
+| test of the kit, or need of a client | asserts | shown by | numbers | status |
 |---|---|---|---|---|
 `)
 	for _, r := range kit {

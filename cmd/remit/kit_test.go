@@ -214,7 +214,7 @@ func (h *house) checkExport(t *testing.T, path, token string) {
 					patients[r.ID] = true
 				}
 				if i >= 25 {
-					continue // TestTuvaExport judges all of them
+					continue // TestLibrary judges all of them
 				}
 				if err := judge.Judge([]byte(line)); err != nil {
 					t.Errorf("line %d of a file of %s: %v", i+1, f.Type, err)
