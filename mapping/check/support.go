@@ -146,58 +146,64 @@ func (c *checker) unmapped(m *Mapping, reasons []*syntax.Reason) {
 			return // what is written is not surely known
 		}
 		written := m.writtenPaths()
-		lacking := m.Unwritten()
 		profs := slices.Clone(m.Profiles)
 		for _, v := range m.Views {
 			if v.Declared() {
-				lacking = append(lacking, v.Unwritten()...)
 				profs = append(profs, v.Profiles...)
 			}
 		}
 		for _, r := range reasons {
-			c.reason(m, r, written, lacking, profs)
+			c.reason(m, r, written, profs)
 		}
 	})
 }
 
 // reason asks that a reason has something to explain.
-func (c *checker) reason(m *Mapping, r *syntax.Reason, written map[string]bool, lacking []Support, profs []*profiles.Profile) {
+func (c *checker) reason(m *Mapping, r *syntax.Reason, written map[string]bool, profs []*profiles.Profile) {
 	path := m.Type.Name() + "." + r.Path.String()
 	pos := r.Path[0].Pos
 	var unknown *syntax.Step
 	var siblings []string
+	found, waits := false, false
 	for _, prof := range profs {
-		step, names := missingStep(prof.Root(), r.Path)
-		if step == nil {
-			unknown = nil
-			break
+		chain, missing, names := chainOf(prof.Root(), r.Path)
+		if missing != nil {
+			unknown, siblings = missing, append(siblings, names...)
+			continue
 		}
-		unknown, siblings = step, append(siblings, names...)
+		found = true
+		waits = waits || waitsForReason(chain, written)
 	}
 	switch {
-	case unknown != nil:
-		name := cmp.Or(unknown.Slice, unknown.Name)
-		c.diags.Errorf(unknown.Pos, "unknown-element", "no profile of the mapping has %s", r.Path).WithHint("%s", diag.DidYouMean(name, siblings))
 	case len(profs) == 0:
 		c.diags.Warnf(pos, "needless-reason", "the mapping has no profile, so that no element of it is must-support")
+	case !found:
+		name := cmp.Or(unknown.Slice, unknown.Name)
+		c.diags.Errorf(unknown.Pos, "unknown-element", "no profile of the mapping has %s", r.Path).WithHint("%s", diag.DidYouMean(name, siblings))
 	case anyWritten(written, path, true):
 		d := c.diags.Warnf(pos, "stale-reason", "the mapping writes %s, which has a reason why it does not", r.Path)
 		if n := writes(m.Root, path); n != nil {
 			_ = d.WithRelated(n.Pos, "written at")
 		}
-	case !slices.ContainsFunc(lacking, func(s Support) bool { return s.Path == path || isAbove(path, s.Path) }):
+	case !waits:
 		c.diags.Warnf(pos, "needless-reason", "nothing at or below %s is a must-support element that waits for a reason", r.Path)
 	}
 }
 
-// isAbove says that an element lies in that of path.
-func isAbove(path, element string) bool {
-	for element = above(element); element != ""; element = above(element) {
-		if element == path {
-			return true
+// waitsForReason says that Unwritten tells the last element of a chain, which is
+// not written, or slices of it: what lies below an element that is not written is
+// told with that one.
+func waitsForReason(chain []*profiles.Element, written map[string]bool) bool {
+	last := len(chain) - 1
+	for i, e := range chain[:last] {
+		if anyWritten(written, elementPath(e.ID), e.Choice()) {
+			continue
+		}
+		if e.MustSupport || i < last-1 || chain[last].Slice == "" || chain[last].Base != e.Base {
+			return false
 		}
 	}
-	return false
+	return chain[last].MustSupport || slices.ContainsFunc(chain[last].Slices(), func(e *profiles.Element) bool { return e.MustSupport && e.Max != 0 })
 }
 
 // writes is the first node that writes at a path or below it.
@@ -220,12 +226,13 @@ func writes(root *Node, path string) *Node {
 	return found
 }
 
-// missingStep is the first step of a path that a profile does not have, and the
-// names it has there; nil where it has them all.
-func missingStep(e *profiles.Element, path syntax.Path) (*syntax.Step, []string) {
+// chainOf lists the elements of a path from the top, a slice behind its element.
+// Where a profile does not have them all, missing is the first step that it lacks,
+// and names what it has there.
+func chainOf(e *profiles.Element, path syntax.Path) (chain []*profiles.Element, missing *syntax.Step, names []string) {
 	for i := range path {
 		step := &path[i]
-		var names []string
+		names = nil
 		var next *profiles.Element
 		for _, child := range e.Children() {
 			names = append(names, child.Base)
@@ -241,6 +248,7 @@ func missingStep(e *profiles.Element, path syntax.Path) (*syntax.Step, []string)
 			}
 		}
 		if next != nil && step.Slice != "" {
+			chain = append(chain, next)
 			names = nil
 			for _, s := range next.Slices() {
 				names = append(names, s.Slice)
@@ -248,11 +256,11 @@ func missingStep(e *profiles.Element, path syntax.Path) (*syntax.Step, []string)
 			next = next.SliceNamed(step.Slice)
 		}
 		if next == nil || next.Max == 0 {
-			return step, names
+			return nil, step, names
 		}
-		e = next
+		chain, e = append(chain, next), next
 	}
-	return nil, nil
+	return chain, nil, nil
 }
 
 // elementPath turns an element id into the form of check.Node's Path:
