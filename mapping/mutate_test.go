@@ -166,7 +166,8 @@ func (m *mutator) required(set, top *yaml.Node) {
 				continue
 			}
 		}
-		if e.Min > 0 {
+		// What the profile fixes whole is written without the mapping (rule 10).
+		if e.Min > 0 && e.Fixed == nil && e.Pattern == nil {
 			m.without("removed required element", k, next)
 		}
 	}
@@ -281,7 +282,9 @@ func (m *mutator) entry(in, k, v *yaml.Node, t *r4.Type) {
 		m.edit("system", v, v.Value+"x")
 		return
 	}
-	if at != nil && at.Name() == "code" && v.Kind == yaml.ScalarNode && !strings.HasPrefix(v.Value, "=") && t != nil && t.Name() != "Coding" {
+	// Of a Quantity's code the system alone says what it is: units are no list.
+	unbound := t != nil && (t.Name() == "Coding" || t.Name() == "Quantity")
+	if at != nil && at.Name() == "code" && v.Kind == yaml.ScalarNode && !strings.HasPrefix(v.Value, "=") && t != nil && !unbound {
 		m.edit("code outside the value set", v, "zz-none")
 		return
 	}

@@ -112,6 +112,31 @@ func testDescribeTypes(t *testing.T, target Target) {
 	}
 }
 
+// testDescribeBareNull asks about columns whose type the engine decides where
+// they are used, and about those beside which they stand.
+func testDescribeBareNull(t *testing.T, target Target) {
+	w, _ := target.Open(t, claims)
+	for name, from := range map[string]*source.Relation{
+		"sql":     {Name: "cl", SQL: "SELECT claim_id, paid, NULL AS nothing, CAST(note AS varchar(40)) AS note_1, note AS note_2 FROM claim"},
+		"unpivot": {Name: "each", Unpivot: &source.Unpivot{Of: &source.Relation{Name: "cl", SQL: "SELECT claim_id, paid, NULL AS nothing, CAST(note AS varchar(40)) AS note_1, note AS note_2 FROM claim"}, From: "1", To: "2", Columns: []source.UnpivotColumn{{Name: "note", Pattern: "note_{n}"}}}},
+	} {
+		q := &source.Query{From: from, Columns: exprs("coalesce(nothing, 'a')", "paid * 2", "upper(note_1)", "upper(note_2) || claim_id"), Key: textKey("claim_id")}
+		want := []source.Kind{source.KindText, source.KindDecimal, source.KindText, source.KindText}
+		if name == "unpivot" {
+			q.Columns, want = append(q.Columns, exprs("n + 1", "upper(note)")...), append(want, source.KindInteger, source.KindText)
+		}
+		described, err := w.Describe(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, d := range described {
+			if d.Err != nil || d.Type.Kind != want[i] {
+				t.Errorf("%s: %s: kind %d, error %v; want kind %d", name, q.Columns[i].SQL, d.Type.Kind, d.Err, want[i])
+			}
+		}
+	}
+}
+
 // faults are expressions that must be refused. offsets hold an engine's own
 // opinion of the place where it differs.
 var faults = []struct {

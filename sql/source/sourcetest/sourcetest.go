@@ -53,6 +53,7 @@ func Run(t *testing.T, target Target) {
 		{"Catalog", testCatalog},
 		{"Columns", testColumns},
 		{"DescribeTypes", testDescribeTypes},
+		{"DescribeBareNull", testDescribeBareNull},
 		{"DescribeFaults", testDescribeFaults},
 		{"DescribeAllFaults", testDescribeAllFaults},
 		{"DescribeMany", testDescribeMany},
