@@ -1,6 +1,7 @@
 package workbook
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,6 +65,7 @@ type content struct {
 	rel     syntax.Path  // from owner
 	source  string       // whose rows are seen
 	sliced  bool         // the slices have rows of their own
+	fixed   string       // what the pattern of the element around says of it
 }
 
 // empty says that nothing is written here or below.
@@ -103,7 +105,10 @@ func (b *builder) build(p *profiles.Profile) {
 		for i, d := range v.Drop {
 			drops[i] = d.String()
 		}
-		root.Rule += "; view " + v.Name.Value + " without " + strings.Join(drops, ", ")
+		root.Rule += "; view " + v.Name.Value
+		if len(drops) > 0 {
+			root.Rule += " without " + strings.Join(drops, ", ")
+		}
 	}
 	var el *profiles.Element
 	if p != nil {
@@ -236,7 +241,7 @@ func (b *builder) child(el, c *profiles.Element, at content, here place, take fu
 	missing := !slices.Contains(names, "") // nothing is written without a slice
 	if missing && b.shown(el, c, &at) {
 		name := c.Base
-		alone := content{owner: at.owner, source: at.source}
+		alone := content{owner: at.owner, source: at.source, fixed: fixedPart(el, c.Base)}
 		switch {
 		case c.Choice() && len(names) == 1:
 			name = names[0]
@@ -325,12 +330,18 @@ func (b *builder) absent(el *profiles.Element, at *content, here place, orphan, 
 		return
 	}
 	r := &Row{Mapping: b.mapping, Path: here.path, Level: here.level, Name: here.name, Slice: here.slice, Element: el}
-	fixed := fixedText(el)
+	fixed := cmp.Or(fixedText(el), at.fixed)
 	switch {
 	case fixed != "":
 		r.Status, r.Rule = ByProfile, "fixed: "+fixed
 	case here.level == 1 && el.Base == "meta":
 		r.Status, r.Rule = ByRemit, "lastUpdated and the profiles of the mapping"
+	case here.path == "meta.lastUpdated":
+		r.Status, r.Rule = ByRemit, "the last change of the rows"
+	case here.path == "meta.profile":
+		r.Status, r.Rule = ByRemit, "the profiles of the mapping"
+	case at.sliced && slices.ContainsFunc(el.Slices(), func(s *profiles.Element) bool { return s.Min > 0 && fixedText(s) != "" }):
+		r.Status, r.Rule = ByProfile, "written as its slices"
 	case el.Base == "sequence" && isPrimitive(el):
 		r.Status, r.Rule = ByRemit, "numbered from 1"
 	case el.Base == "currency" && !orphan:

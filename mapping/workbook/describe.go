@@ -100,6 +100,21 @@ func fixedText(e *profiles.Element) string {
 	return ""
 }
 
+// fixedPart is what a profile fixes the value of e's child of a name to by fixing
+// e, or "".
+func fixedPart(e *profiles.Element, name string) string {
+	for _, l := range []*profiles.Literal{e.Fixed, e.Pattern} {
+		var parts map[string]any
+		if l == nil || json.Unmarshal(l.JSON, &parts) != nil {
+			continue
+		}
+		if text, ok := parts[name].(string); ok {
+			return text
+		}
+	}
+	return ""
+}
+
 // coding is the part of a Coding that a person looks for.
 type coding struct {
 	System string `json:"system"`

@@ -97,7 +97,7 @@ func (b *book) index(set *Set, crosswalks []*Crosswalk, sheets []string, tables 
 			}
 			b.put(sheet, row, 2, t.name, look{border: true})
 			b.put(sheet, row, 3, strings.Join(keys, ", ")+" to "+strings.Join(values, ", "), look{border: true, wrap: true})
-			b.put(sheet, row, 4, len(t.rows), look{border: true, number: true})
+			b.put(sheet, row, 4, len(t.rows), look{border: true, number: true, centre: true})
 			b.put(sheet, row, 5, policy(t.def), look{border: true})
 		}
 	}

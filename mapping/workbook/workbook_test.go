@@ -857,6 +857,25 @@ func TestReasonShown(t *testing.T) {
 	}
 }
 
+// TestNothingRequiredIsMissing asks of the shipped sets, which load, that no row
+// calls an element missing, and that the root's rule ends with what it says.
+func TestNothingRequiredIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, name := range library.Names() {
+		files, _ := library.Set(name)
+		for _, c := range Crosswalks(open(t, files), defs(t)) {
+			for _, r := range c.Rows {
+				if r.Status == Missing {
+					t.Errorf("%s/%s: %s is called %q", name, c.Mapping.Name, r.Path, r.Status)
+				}
+			}
+			if rule := c.Rows[0].Rule; strings.HasSuffix(rule, "without ") || strings.Contains(rule, "without ;") {
+				t.Errorf("%s/%s: %q", name, c.Mapping.Name, rule)
+			}
+		}
+	}
+}
+
 // TestSheets looks at the form of what is written: header, filter, panes,
 // links, the hidden columns, and no example where none was asked for.
 func TestSheets(t *testing.T) {
