@@ -18,7 +18,7 @@ func TestAuditTrail(t *testing.T) {
 	alpha, beta := h.token("alpha", ""), h.token("beta", "")
 	file, _ := h.done(alpha)
 	files := strings.TrimSuffix(file, "/Patient.1.ndjson")
-	status := strings.Replace(files, filePath, statusPath, 1)
+	status := strings.Replace(files, filePath, StatusPath, 1)
 	id := exportID(status)
 	for _, tc := range []struct {
 		method, target, token, body string

@@ -40,7 +40,7 @@ func (s *Server) kickoff(level export.Level) http.HandlerFunc {
 			return
 		}
 		s.audit(r, access, "kick-off", id, "ok", string(level)+" "+strings.Join(request.Types, ","))
-		location := s.base + statusPath + id
+		location := s.base + StatusPath + id
 		if preferred.separate {
 			location += "?" + separateQuery
 		}

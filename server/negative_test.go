@@ -395,7 +395,7 @@ func TestNegativeSuite(t *testing.T) {
 		"token like SQL":            {"Authorization", "Bearer ' OR ''='"},
 		"no token":                  {},
 	} {
-		for method, path := range map[string]string{http.MethodGet: "/$export?_type=Patient", http.MethodDelete: statusPath + "x"} {
+		for method, path := range map[string]string{http.MethodGet: "/$export?_type=Patient", http.MethodDelete: StatusPath + "x"} {
 			before := h.rows(db)
 			a := h.do(method, path, "", "", headers...)
 			if a.status != http.StatusUnauthorized || !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {

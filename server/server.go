@@ -37,10 +37,9 @@ import (
 
 // Paths below the FHIR base that are no FHIR resources (BE-154).
 const (
-	statusPath     = "/$export-status/"
 	filePath       = "/$export-file/"
 	TokenPath      = "/auth/token"
-	StatusPath     = statusPath
+	StatusPath     = "/$export-status/"
 	introspectPath = "/auth/introspect"
 	revokePath     = "/auth/revoke"
 	authorizePath  = "/auth/authorize"
@@ -359,7 +358,7 @@ func (s *Server) routes() http.Handler {
 			}
 			s.route(r, path, m)
 		}
-		s.route(r, statusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
+		s.route(r, StatusPath+"{export}", methods{http.MethodGet: s.status, http.MethodDelete: s.cancel})
 		s.route(r, filePath+"{export}/{name}", methods{http.MethodGet: s.file, http.MethodHead: s.file})
 		if s.options.Publications != nil {
 			page := methods{http.MethodGet: s.published, http.MethodHead: s.published}

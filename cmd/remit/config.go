@@ -34,6 +34,7 @@ type config struct {
 	NoProofs      bool     `help:"Judge every rule for every resource, also those proved when the set was loaded."`
 	Policy        string   `help:"What happens to a resource with findings: withhold or flag." placeholder:"POLICY"`
 	Workers       int      `help:"Chunks that run at the same time." placeholder:"N"`
+	MaxActive     int      `help:"Exports that run at the same time on this node; further ones wait, and their clients take turns." placeholder:"N"`
 	ChunkSize     int      `help:"About how many parent rows a chunk reads." placeholder:"ROWS"`
 	Lease         string   `help:"How long the exports of a node that fell silent stay its own, such as 15s." placeholder:"TIME"`
 	TLSCert       string   `help:"PEM file of the server's certificate chain; without it the server speaks plain HTTP." placeholder:"FILE" name:"tls-cert"`
@@ -93,6 +94,7 @@ func settings() []setting {
 		{key: "no_proofs", help: "judge also what the load has proved", flag: func(c *config) *bool { return &c.NoProofs }},
 		{key: "policy", help: "withhold or flag resources with findings", text: func(c *config) *string { return &c.Policy }},
 		{key: "workers", help: "chunks that run at the same time", number: func(c *config) *int { return &c.Workers }},
+		{key: "max_active", help: "exports that run at the same time on this node", number: func(c *config) *int { return &c.MaxActive }},
 		{key: "chunk_size", help: "parent rows that a chunk reads, about", number: func(c *config) *int { return &c.ChunkSize }},
 		{key: "lease", help: "how long the exports of a silent node stay its own", text: func(c *config) *string { return &c.Lease }},
 		{key: "tls_cert", help: "PEM file of the server's certificate chain", text: func(c *config) *string { return &c.TLSCert }},
@@ -133,6 +135,9 @@ func (c *config) defaults() {
 	setDefault(&c.Store, "file:"+filepath.Join(c.Data, "files"))
 	setDefault(&c.Policy, "withhold")
 	setDefault(&c.Lease, "15s")
+	if c.MaxActive == 0 {
+		c.MaxActive = 8
+	}
 	if c.ChunkSize == 0 {
 		c.ChunkSize = 20_000
 	}
@@ -186,6 +191,8 @@ func (c *config) resolve(a *app) error {
 		return usagef("bulk version %d: use 3 or 4", c.BulkVersion)
 	case c.ChunkSize < 1:
 		return usagef("chunk size %d: use a number above 0", c.ChunkSize)
+	case c.MaxActive < 0:
+		return usagef("max active %d: use a number above 0", c.MaxActive)
 	case c.Workers < 0:
 		return usagef("workers %d: use a number above 0", c.Workers)
 	}

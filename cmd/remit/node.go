@@ -118,7 +118,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 		Program:   n.reloader.Program,
 		Warehouse: n.loaded.warehouse, Consent: consent(n.control, n.reloader.Types, a.now), Control: n.control, Files: n.files, Queue: jobs.Beside(c.Control),
 		Policy: export.Policy(c.Policy), Workers: c.Workers, Clock: a.now, Log: log,
-		ChunkSize: c.ChunkSize, Lease: lease, Version: version, Drain: drainFor,
+		ChunkSize: c.ChunkSize, MaxActive: c.MaxActive, Lease: lease, Version: version, Drain: drainFor,
 		Observe:   func(c export.ChunkEnd) { n.ops.Chunk(ops.Chunk(c)) },
 		Mandatory: n.loaded.profiles.Mandatory,
 	})

@@ -353,11 +353,11 @@ func (g *Groups) Resource(ctx context.Context, x *control.Group) (*Resource, err
 		set("member", members)
 	}
 	if len(x.Filters) > 0 && !x.Refreshed.IsZero() {
-		found, err := g.engine.Control.GroupMembers(ctx, x.ID, control.MemberFound)
+		found, err := g.engine.Control.GroupSize(ctx, x.ID, control.MemberFound)
 		if err != nil {
 			return nil, err
 		}
-		set("quantity", len(found))
+		set("quantity", found)
 		extensions := []json.RawMessage{}
 		if raw, ok := all["extension"]; ok {
 			if err := json.Unmarshal(raw, &extensions); err != nil {

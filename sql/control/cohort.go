@@ -227,6 +227,13 @@ func (s *Store) GroupMembers(ctx context.Context, id, kind string) ([]GroupMembe
 	return members(rows), nil
 }
 
+// GroupSize is how many members of a kind there are.
+func (s *Store) GroupSize(ctx context.Context, id, kind string) (int, error) {
+	var n int
+	err := s.get(ctx, s.read, &n, "cohort-members-count", id, kind)
+	return n, err
+}
+
 func members(rows []memberRow) []GroupMember {
 	out := make([]GroupMember, len(rows))
 	for i, r := range rows {

@@ -96,6 +96,9 @@ func groups(t *testing.T, s *control.Store) {
 	members, err = s.GroupMembers(ctx, "g1", control.MemberFound)
 	must(t, err)
 	same(t, []control.GroupMember{{Member: "m2", Added: later}}, members)
+	size, err := s.GroupSize(ctx, "g1", control.MemberFound)
+	must(t, err)
+	same(t, 1, size)
 	due, err = s.GroupsDue(ctx, last.Add(time.Minute), last.Add(time.Minute))
 	must(t, err)
 	if len(due) != 1 {

@@ -48,6 +48,9 @@ UPDATE cohorts SET state = CASE WHEN state = 'building' THEN 'failed' ELSE state
 -- name: cohort-members
 SELECT member, inactive, entry, added FROM cohort_members WHERE cohort_id = ? AND kind = ? ORDER BY n, member;
 
+-- name: cohort-members-count
+SELECT count(*) FROM cohort_members WHERE cohort_id = ? AND kind = ?;
+
 -- name: cohort-member-add
 INSERT INTO cohort_members (cohort_id, kind, member, inactive, entry, n, added) VALUES (?, ?, ?, ?, ?, ?, ?);
 
