@@ -26,7 +26,10 @@ type resources struct {
 	name   string
 	r      *bufio.Reader
 	single bool // one resource, maybe over many lines
-	closed func() error
+	// demanded says that the file's name promises a resource: none at all is a
+	// fault.
+	demanded bool
+	closed   func() error
 }
 
 // openResources opens a file of one resource or of one a line, plain or as
@@ -51,6 +54,7 @@ func openResources(stdin io.Reader, name string) (*resources, error) {
 		in.r = bufio.NewReaderSize(z, 1<<20)
 	}
 	in.single = oneResource(name, in.r)
+	in.demanded = filepath.Ext(strings.TrimSuffix(name, ".gz")) == ".json"
 	return in, nil
 }
 
@@ -77,6 +81,8 @@ type batch struct {
 	lines [][]byte
 	first int // line number of lines[0]
 	bytes int
+	// demanded says that a blank line, too, is to be judged.
+	demanded bool
 }
 
 // batchBytes is about how much text one batch holds.
@@ -90,7 +96,7 @@ func (in *resources) each(yield func(batch) error) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", in.name, err)
 		}
-		return yield(batch{lines: [][]byte{data}, first: 1, bytes: len(data)})
+		return yield(batch{lines: [][]byte{data}, first: 1, bytes: len(data), demanded: in.demanded})
 	}
 	b, number := batch{first: 1}, 0
 	for {

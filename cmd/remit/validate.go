@@ -227,7 +227,7 @@ func (w *judge) batch(b batch) judged {
 	var j judged
 	var text bytes.Buffer
 	for i, line := range b.lines {
-		if len(bytes.TrimSpace(line)) == 0 {
+		if !b.demanded && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		w.line(line, &j.tally)
@@ -265,7 +265,7 @@ func (w *judge) line(line []byte, t *tally) {
 	w.findings = w.findings[:0]
 	for _, p := range w.parser.Parse(line, &w.resource) {
 		w.findings = append(w.findings, profiles.Finding{
-			Severity: profiles.Error, Code: p.Code, Path: p.Path, Node: r4.None, Message: p.Message,
+			Severity: profiles.Error, Code: p.Code, Path: p.Path, Node: r4.None, Message: p.Message + place(line, p),
 		})
 	}
 	w.findings = w.validator.Validate(&w.resource, w.findings)
@@ -279,6 +279,22 @@ func (w *judge) line(line []byte, t *tally) {
 	if w.cmd.Summary {
 		t.summary.Add(w.findings)
 	}
+}
+
+// place tells where in its text a fault of JSON shows, which no path does: by
+// line and byte in the line, or by the byte alone where there is one line.
+func place(text []byte, p r4.Problem) string {
+	if p.Code != r4.CodeJSON && p.Path != "" || p.Code == r4.CodeTooLarge || p.Offset > len(text) {
+		return ""
+	}
+	before := text[:p.Offset]
+	if len(before) == 0 {
+		return ""
+	}
+	if lines := bytes.Count(before, []byte("\n")); lines > 0 {
+		return fmt.Sprintf(", at line %d, byte %d", lines+1, p.Offset-bytes.LastIndexByte(before, '\n'))
+	}
+	return fmt.Sprintf(", at byte %d", p.Offset+1)
 }
 
 // ask adds the second opinion to the findings. It is a warning: the engine's own

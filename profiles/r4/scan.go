@@ -1,6 +1,9 @@
 package r4
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // scanner reads JSON by RFC 8259, byte by byte, and nothing more lenient.
 // Methods that read return false on a fault, with pos where it shows.
@@ -306,10 +309,23 @@ func (s *scanner) skipScalar() bool {
 	}
 	n := numberLen(rest)
 	if n == 0 {
-		return s.syntax("expected a value")
+		return s.syntax(s.noValue())
 	}
 	s.pos += n
 	return s.delimited()
+}
+
+// noValue says what stands where a value should: of the two things that whole files
+// begin with by mistake it tells by name.
+func (s *scanner) noValue() string {
+	switch before := bytes.TrimSpace(s.data[:s.pos]); {
+	case len(before) > 0 || s.pos >= len(s.data):
+	case bytes.HasPrefix(s.data[s.pos:], []byte("\ufeff")):
+		return "begins with a byte order mark, which JSON must not have" // RFC 8259, section 8.1
+	case s.data[s.pos] == '<':
+		return "expected JSON, found what looks like XML"
+	}
+	return "expected a value"
 }
 
 // delimited says that a number or word ends at pos.
