@@ -265,6 +265,20 @@ CREATE INDEX visit_patient ON public.visit (patient); ANALYZE public.visit`); er
 	if !strings.Contains(e.Plan, "Index Cond: (patient = ANY") {
 		t.Errorf("the index on patient is not used:\n%s", e.Plan)
 	}
+
+	// One patient is found so on the other side of a join, too.
+	q.From = &source.Relation{Name: "v", SQL: `SELECT x.*, y.last AS rank FROM public.visit x
+LEFT JOIN (SELECT patient, max(n) AS last FROM public.visit GROUP BY patient) y ON y.patient = x.patient`}
+	q.Narrow.Patients = []string{"7"}
+	if rows := read(t, s, q); len(rows) != 10 {
+		t.Errorf("%d rows, want 10", len(rows))
+	}
+	if e, err = s.Explain(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(e.Plan, "Index Cond: (patient = '7'"); n != 2 {
+		t.Errorf("the index on patient is used %d times, want 2:\n%s", n, e.Plan)
+	}
 }
 
 func TestOpenFaults(t *testing.T) {

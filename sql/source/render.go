@@ -758,6 +758,19 @@ func (r *renderer) in(q *Query, keys []KeyColumn, rows [][]string) {
 		}
 		r.args = append(r.args, Arg{List: list, Type: types[i]})
 	}
+	if len(rows) == 1 {
+		// A plain equality reaches, by way of joins, the tables on their other side.
+		r.args = r.args[:first-1]
+		for i := range left {
+			left[i] += " = " + r.bind(Arg{Text: rows[0][i], Type: types[i]})
+		}
+		text := strings.Join(left, " AND ")
+		if len(left) > 1 {
+			text = "(" + text + ")"
+		}
+		r.text(text)
+		return
+	}
 	lhs := left[0]
 	if len(left) == 1 && r.d.Any != nil {
 		r.text(lhs + " = " + r.d.Any(first, types[0]))
