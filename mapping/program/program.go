@@ -222,14 +222,34 @@ type Request struct {
 // deletions says that the run tells what is gone.
 func (r *Request) deletions() bool { return r.Deletions && !r.Since.IsZero() }
 
-// limits is the part of a request that narrows queries.
-func (r *Request) limits() source.Narrow {
-	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, PatientsNot: r.Without,
+// limits is the part of a request that narrows the queries of a pass from a
+// source.
+func (r *Request) limits(from *check.Source) source.Narrow {
+	n := source.Narrow{PatientNull: r.Unowned, PatientAfter: r.After, PatientUpTo: r.UpTo, Patients: r.Patients, PatientsNot: r.without(from),
 		Since: r.Since, Until: r.Until, Keys: r.Keys, KeyAfter: r.KeyAfter, KeyUpTo: r.KeyUpTo}
 	if !r.AsOf.IsZero() && (n.Until.IsZero() || r.AsOf.Before(n.Until)) {
 		n.Until, n.UntilInclusive = r.AsOf, true
 	}
 	return n
+}
+
+// without is the part of Without that can lie in the request's range: a part of
+// a split need not tell the warehouse of everybody.
+func (r *Request) without(from *check.Source) []string {
+	if len(r.Without) == 0 || from.Patient == nil || r.After == nil && r.UpTo == nil {
+		return r.Without
+	}
+	kind := from.Patient.Type.Kind
+	if kind != source.KindText && kind != source.KindInteger && kind != source.KindUUID {
+		return r.Without // the order of such a range is the warehouse's secret
+	}
+	var out []string
+	for _, p := range r.Without {
+		if (r.After == nil || compareKey([]byte(p), []byte(*r.After), kind) > 0) && (r.UpTo == nil || compareKey([]byte(p), []byte(*r.UpTo), kind) <= 0) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // wanted lists the mappings of a pass that a request asks for.

@@ -38,7 +38,7 @@ func (p *Program) Queries(r Request) []Query {
 			types = appendOnce(types, m.Type.Name())
 		}
 		pass := p.compile(mappings).plan
-		for k, q := range pass.Narrow(r.limits()) {
+		for k, q := range pass.Narrow(r.limits(pass.From)) {
 			one := Query{Pass: i + 1, Source: pass.Streams[k].Source.Name, Mappings: names, Types: types, Query: q}
 			if parent := pass.Streams[k].Parent; parent >= 0 {
 				one.Parent = pass.Streams[parent].Source.Name

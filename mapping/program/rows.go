@@ -122,7 +122,7 @@ func plainColumns(m *check.Mapping, n *check.Node, path string, tell func(source
 func (p *Program) walk(ctx context.Context, snap source.Snapshot, req *Request, pass int, mappings []*check.Mapping, limit int, found func(*Found) error) error {
 	c, owner := p.walker(mappings)
 	r := newRunner(c, &Report{Skipped: map[string]int64{}})
-	query := c.plan.Narrow(req.limits())[0]
+	query := c.plan.Narrow(req.limits(c.plan.From))[0]
 	query.Narrow.Any = req.Any
 	query.Limit, query.NullKeys = limit, false // a row without a key makes nothing
 	rows, err := snap.Stream(ctx, query)

@@ -151,7 +151,7 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 		}
 	}
 	defer r.account()
-	limits := req.limits()
+	limits := req.limits(c.plan.From)
 	queries := c.plan.Narrow(limits)
 	if r.root, err = snap.Stream(ctx, queries[0]); err != nil {
 		return r.fault(ctx, snap, c.plan.Streams[0], queries[0], fmt.Errorf("open source %q: %w", c.plan.From.Name, err))

@@ -14,7 +14,9 @@ import (
 
 // Split cuts a request for everything into requests that can run apart and be
 // retried: one or more for each pass that emits a wanted type, each of about
-// size parent rows where the pass can be cut by patient. Order is stable.
+// size parent rows where the pass can be cut by patient. Where only some patients
+// are wanted, each part names those it is for, and every one of them is in one
+// part of each pass. Order is stable.
 func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, size int) ([]Request, error) {
 	var out []Request
 	for i := range p.passes {
@@ -32,11 +34,22 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 			out = append(out, one)
 			continue
 		}
+		if r.Patients != nil {
+			parts, err := p.share(ctx, snap, &r, from, size)
+			if err != nil {
+				return nil, err
+			}
+			for _, patients := range parts {
+				one.Patients = patients
+				out = append(out, one)
+			}
+			continue
+		}
 		cuts, rest, err := p.cuts(ctx, snap, &r, from, size)
 		if err != nil {
 			return nil, err
 		}
-		if len(cuts) > 0 && !rest && r.Patients == nil {
+		if len(cuts) > 0 && !rest {
 			if rest, err = p.keyless(ctx, snap, mappings); err != nil {
 				return nil, err
 			}
@@ -50,7 +63,7 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 		}
 		one.After, one.UpTo = after, r.UpTo
 		out = append(out, one)
-		if rest && one.After != nil && r.Patients == nil {
+		if rest && one.After != nil {
 			one.After, one.UpTo, one.Unowned = nil, nil, true
 			out = append(out, one)
 		}
@@ -85,38 +98,79 @@ func (p *Program) keyless(ctx context.Context, snap source.Snapshot, mappings []
 // cuts lists the patients at which a pass is cut: the last of each part but
 // the last. unowned says that rows have no patient at all.
 func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) (cuts []string, unowned bool, err error) {
+	var last string
+	n := 0
+	unowned, err = p.owners(ctx, snap, r, from, func(patient []byte) {
+		if n++; string(patient) == last {
+			return
+		}
+		if n > size {
+			cuts = append(cuts, last)
+			n = 1
+		}
+		last = string(patient)
+	})
+	return cuts, unowned, err
+}
+
+// share deals out the patients of a request, as many to a part as have about
+// size rows together. Whom no row names is in the last part: children may.
+func (p *Program) share(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) ([][]string, error) {
+	left := make(map[string]bool, len(r.Patients))
+	for _, patient := range r.Patients {
+		left[patient] = true
+	}
+	var parts [][]string
+	part := []string{}
+	var last string
+	n := 0
+	_, err := p.owners(ctx, snap, r, from, func(patient []byte) {
+		if n++; string(patient) == last {
+			return
+		}
+		last = string(patient)
+		if !left[last] {
+			return // the same patient written in another way, who is dealt out at the end
+		}
+		if n > size {
+			parts, part = append(parts, part), []string{}
+			n = 1
+		}
+		part = append(part, last)
+		delete(left, last)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return append(parts, append(part, slices.Sorted(maps.Keys(left))...)), nil
+}
+
+// owners walks the patients of a pass's rows, row by row and in their order.
+func (p *Program) owners(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, tell func(patient []byte)) (unowned bool, err error) {
 	q := &source.Query{NullKeys: true,
 
 		From: from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
-		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientsNot: r.Without, PatientAfter: r.After, PatientUpTo: r.UpTo},
+		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientsNot: r.without(from), PatientAfter: r.After, PatientUpTo: r.UpTo},
 	}
 	for _, w := range from.Where {
 		q.Where = append(q.Where, source.Expr{SQL: w.SQL})
 	}
 	rows, err := snap.Stream(ctx, q)
 	if err != nil {
-		return nil, false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
 	}
 	defer func() { _ = rows.Close() }()
-	var last []byte
-	n := 0
 	for rows.Next() {
 		if rows.Row()[0].IsNull() {
 			unowned = true
 			break // NULLs stand behind all others
 		}
-		v := rows.Row()[0].Bytes()
-		if n >= size && string(v) != string(last) {
-			cuts = append(cuts, string(last))
-			n = 0
-		}
-		last = append(last[:0], v...)
-		n++
+		tell(rows.Row()[0].Bytes())
 	}
 	if err := rows.Err(); err != nil {
-		return nil, false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
 	}
-	return cuts, unowned, nil
+	return unowned, nil
 }
 
 // Patients tells the warehouse's patient value for FHIR Patient ids. Ids that

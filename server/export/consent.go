@@ -56,7 +56,7 @@ func (e *Engine) consent(ctx context.Context, clientID string) (*Consent, error)
 }
 
 // narrow takes out of a request whom the consent does not cover: of a list of
-// patients, or else of all; within the chunk's range where it has one.
+// patients, or else of all.
 func (c *Consent) narrow(r *program.Request) {
 	if c != nil && c.Types != nil {
 		r.Types = slices.DeleteFunc(append([]string{}, r.Types...), func(t string) bool { return !slices.Contains(c.Types, t) })
@@ -68,31 +68,10 @@ func (c *Consent) narrow(r *program.Request) {
 	case r.Patients != nil:
 		r.Patients = append([]string{}, c.of(r.Patients)...)
 	case c.Only:
-		r.Patients = append([]string{}, c.within(r)...)
+		r.Patients = append([]string{}, c.Members...)
 	default:
-		r.Without = c.within(r)
+		r.Without = c.Members
 	}
-}
-
-// within is the part of Members that lies in the request's range.
-func (c *Consent) within(r *program.Request) []string {
-	from, to := 0, len(c.Members)
-	if r.After != nil {
-		i, found := slices.BinarySearch(c.Members, *r.After)
-		if from = i; found {
-			from++
-		}
-	}
-	if r.UpTo != nil {
-		i, found := slices.BinarySearch(c.Members, *r.UpTo)
-		if to = i; found {
-			to++
-		}
-	}
-	if from >= to {
-		return nil
-	}
-	return c.Members[from:to]
 }
 
 // strike is which patients, by id, the roster resources of a chunk may not name.

@@ -183,6 +183,7 @@ func (e *Engine) planExport(ctx context.Context, x *control.Export, o *order) er
 			cuts = organizedCuts(cuts)
 		}
 		for _, c := range cuts {
+			c.Without = nil // asked for again when the chunk runs
 			text, err := encodeRequest(c)
 			if err != nil {
 				return fmt.Errorf("write chunk request: %w", err)
