@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -23,11 +24,20 @@ const (
 type object = map[string]any
 
 func writeJSON(w http.ResponseWriter, contentType string, v any) {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	write(w, http.StatusOK, contentType, encodeJSON(v, "  "))
+}
+
+// encodeJSON writes what is made of strings and numbers alone. A URL's & stays
+// as it is: nobody puts these documents into HTML.
+func encodeJSON(v any, indent string) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
 		panic("server: a document of strings is always JSON: " + err.Error())
 	}
-	write(w, http.StatusOK, contentType, append(data, '\n'))
+	return b.Bytes()
 }
 
 // smart is the SMART configuration (SMART App Launch 2.2.0, Conformance;

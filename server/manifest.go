@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -97,11 +96,7 @@ func (s *Server) manifestJSON(m *export.Manifest, id, status string, n int) []by
 	} else {
 		out.Request, out.Error = m.Request, &told
 	}
-	data, err := json.Marshal(out)
-	if err != nil {
-		panic("server: a manifest of strings and numbers is always JSON: " + err.Error())
-	}
-	return data
+	return encodeJSON(out, "")
 }
 
 func (s *Server) item(f *export.ManifestFile, id string, typed, ballot bool) item {
