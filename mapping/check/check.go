@@ -42,6 +42,7 @@ type checker struct {
 	// badWith names those that did not resolve.
 	withQueries []*query
 	badWith     map[string]bool
+	asked       map[string]*ahead // by relation
 	sources     map[string]*Source
 	broken      map[string]bool // sources that are declared but did not resolve
 	maps        map[string]*Map
@@ -61,8 +62,8 @@ func Check(ctx context.Context, files fs.FS, src *syntax.Sources, mappings []*sy
 		ctx: ctx, env: env, files: files, diags: diags,
 		set:     &Set{Origins: []diag.Pos{{}}, Systems: namedSystems(), IDKey: env.IDKey, profiles: env.Profiles},
 		sources: map[string]*Source{}, broken: map[string]bool{},
-		badWith: map[string]bool{},
-		maps:    map[string]*Map{}, badMaps: map[string]bool{},
+		badWith: map[string]bool{}, asked: map[string]*ahead{},
+		maps: map[string]*Map{}, badMaps: map[string]bool{},
 		origins: map[diag.Pos]r4.Origin{}, codes: map[string]*codeTable{}, failed: map[string]bool{},
 	}
 	for _, t := range env.Unread {

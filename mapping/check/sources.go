@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"remit/mapping/diag"
@@ -47,6 +49,7 @@ func (c *checker) resolveSources(src *syntax.Sources) error {
 			declared[name] = s
 		}
 	}
+	defer c.askAhead(src.Sources)()
 	busy := map[string]bool{}
 	var visit func(name string) error
 	visit = func(name string) error {
@@ -284,7 +287,7 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 			return false, nil
 		}
 	}
-	columns, err := c.env.Warehouse.Columns(c.ctx, out.Relation)
+	columns, err := c.columns(out.Relation)
 	var bad *source.SQLError
 	if errors.As(err, &bad) {
 		c.relationError(out, at, s.Table, sql, bad)
@@ -295,6 +298,65 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 	}
 	out.Columns = columns
 	return true, nil
+}
+
+// ahead is a question about the columns of a relation, asked before its turn.
+type ahead struct {
+	done    chan struct{}
+	columns []source.Column
+	err     error
+}
+
+// askAhead asks for the columns of tables and SQL, several at once: the warehouse
+// does the work, and each answer waits for its source's turn. wait returns when
+// all have been answered.
+func (c *checker) askAhead(sources []*syntax.Source) (wait func()) {
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var asking sync.WaitGroup
+	for _, s := range sources {
+		rel := &source.Relation{Name: s.Name.Value}
+		switch {
+		case s.Table != nil && s.SQL == nil && c.withNamed(s.Table.Value) == nil && !c.namesBroken(s.Table.Value):
+			rel.Table = s.Table.Value
+		case s.SQL != nil && s.Table == nil:
+			// What is wrong with it is told in its turn.
+			quiet := &checker{env: c.env, files: c.files, diags: new(diag.List)}
+			text, ok, err := quiet.query(s.SQL)
+			if !ok || err != nil || c.namesBroken(text.sql) {
+				continue
+			}
+			rel.SQL = c.compose(text).sql
+		default:
+			continue
+		}
+		key := relationKey(rel)
+		if c.asked[key] != nil {
+			continue
+		}
+		a := &ahead{done: make(chan struct{})}
+		c.asked[key] = a
+		asking.Go(func() {
+			defer close(a.done)
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			a.columns, a.err = c.env.Warehouse.Columns(c.ctx, rel)
+		})
+	}
+	return asking.Wait
+}
+
+func relationKey(rel *source.Relation) string { return rel.Table + "\x00" + rel.SQL }
+
+// columns are those of a relation. What was not answered well ahead is asked in
+// the source's own words.
+func (c *checker) columns(rel *source.Relation) ([]source.Column, error) {
+	if a := c.asked[relationKey(rel)]; a != nil && rel.Unpivot == nil {
+		<-a.done
+		if a.err == nil {
+			return slices.Clone(a.columns), nil
+		}
+	}
+	return c.env.Warehouse.Columns(c.ctx, rel)
 }
 
 // removed resolves the source of the keys of rows that are gone (rule 30).

@@ -193,6 +193,11 @@ func (c *conn) prepare(ctx context.Context, sql string) (*statement, error) {
 
 func (s *statement) close() { bindings.DestroyPrepare(&s.handle) }
 
+// selects says that the statement is a query, and no statement of another kind.
+func (s *statement) selects() bool {
+	return bindings.PreparedStatementType(s.handle) == bindings.StatementTypeSelect
+}
+
 // columns tells the types and names of the statement's columns.
 func (s *statement) columns() []engineColumn {
 	n := bindings.PreparedStatementColumnCount(s.handle)

@@ -481,12 +481,24 @@ func relationColumns(ctx context.Context, c *conn, rel *source.Relation) (out []
 		return err
 	}
 	err = c.bindOnly(ctx, func() error {
+		alone := rel.Table == "" && len(st.Args) == 0 // one that joins the snapshot cannot stand alone
+		if alone {
+			// A derived table renames columns of one name; alone the query shows
+			// them. A SELECT that binds alone does so as a derived table.
+			s, err := c.prepare(ctx, rel.SQL)
+			if err == nil {
+				out = s.columns()
+				selects := s.selects()
+				s.close()
+				if selects {
+					return nil
+				}
+			}
+		}
 		if err := ask(st.SQL); err != nil {
 			return sqlError(err, st, true)
 		}
-		if rel.Table == "" && len(st.Args) == 0 {
-			// A derived table renames columns of one name; alone the query
-			// shows them. (One that joins the snapshot cannot stand alone.)
+		if alone {
 			if err := ask(rel.SQL); err != nil {
 				return sqlError(err, nil, true)
 			}
