@@ -76,14 +76,7 @@ func (s *Server) fileAccess(r *http.Request, id, name string) (*auth.Access, *pr
 		}
 		return &auth.Access{Client: &auth.Client{ID: e.Request.ClientID}}, nil
 	}
-	access, p := s.access(r)
-	if p != nil {
-		return nil, p
-	}
-	e, p := s.owned(r, access, id)
-	if p == nil {
-		p = s.covered(access, e)
-	}
+	access, _, p := s.granted(r, id)
 	return access, p
 }
 

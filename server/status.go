@@ -39,6 +39,20 @@ func (s *Server) owned(r *http.Request, access *auth.Access, id string) (*export
 	return e, nil
 }
 
+// granted finds who asks by a token, and an export that is the client's and that
+// the token covers.
+func (s *Server) granted(r *http.Request, id string) (*auth.Access, *export.Status, *problem) {
+	access, p := s.access(r)
+	if p != nil {
+		return nil, nil, p
+	}
+	e, p := s.owned(r, access, id)
+	if p == nil {
+		p = s.covered(access, e)
+	}
+	return access, e, p
+}
+
 // covered checks that the token and the registration still cover all that is
 // exported (BE-013, SB-084).
 func (s *Server) covered(access *auth.Access, e *export.Status) *problem {
@@ -89,16 +103,8 @@ func within(query, may string) bool {
 
 // status answers a poll (Bulk Data 3.0.0, Export Status; BE-155..169).
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	access, p := s.access(r)
-	if p != nil {
-		s.refuse(w, p)
-		return
-	}
 	id := chi.URLParam(r, "export")
-	e, p := s.owned(r, access, id)
-	if p == nil {
-		p = s.covered(access, e)
-	}
+	_, e, p := s.granted(r, id)
 	if p != nil {
 		s.refuse(w, p)
 		return
@@ -175,16 +181,8 @@ const instant = "2006-01-02T15:04:05.000Z"
 // BE-210..214). It takes a token that covers the export, as reading its status
 // does (SB-082).
 func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
-	access, p := s.access(r)
-	if p != nil {
-		s.refuse(w, p)
-		return
-	}
 	id := chi.URLParam(r, "export")
-	e, p := s.owned(r, access, id)
-	if p == nil {
-		p = s.covered(access, e)
-	}
+	access, _, p := s.granted(r, id)
 	if p != nil {
 		s.refuse(w, p)
 		return

@@ -51,6 +51,23 @@ func wait(t *testing.T, e *Engine, id string) *Status {
 	return nil
 }
 
+// until waits for a status of an export that runs.
+func until(t *testing.T, e *Engine, id string, reached func(*Status) bool) {
+	t.Helper()
+	for {
+		st, err := e.Status(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reached(st) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func planned(st *Status) bool { return st.Chunks > 0 }
+
 func kickoff(t *testing.T, e *Engine, r Request) string {
 	t.Helper()
 	if r.Types == nil {

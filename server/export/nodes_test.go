@@ -327,26 +327,16 @@ func TestNodes_LostSnapshot(t *testing.T) {
 	b, w := several(t, d)
 	front := b.front()
 	id := kickoff(t, front, Request{})
-	for st := (&Status{}); st.Chunks == 0; {
-		var err error
-		if st, err = front.Status(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	until(t, front, id, planned)
 	w.restart()
 	b.engine()
 	// A sweep that meets the plan at its last steps leaves the rest to the next.
-	for st := (&Status{}); st.Restarts == 0; {
+	until(t, front, id, func(st *Status) bool {
 		if err := front.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var err error
-		if st, err = front.Status(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return st.Restarts > 0
+	})
 	st := wait(t, front, id)
 	if st.State != StateComplete || st.Restarts != 1 {
 		t.Fatalf("export ends as %+v", st)
@@ -363,13 +353,7 @@ func TestNodes_LostBeforeTheChunkBegan(t *testing.T) {
 	b, _ := several(t, d)
 	front := b.front()
 	id := kickoff(t, front, Request{})
-	for st := (&Status{}); st.Chunks == 0; {
-		var err error
-		if st, err = front.Status(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	until(t, front, id, planned)
 	db, err := sql.Open("sqlite", "file:"+strings.TrimPrefix(b.queue, "sqlite:")+"?_pragma=busy_timeout(15000)")
 	if err != nil {
 		t.Fatal(err)

@@ -67,13 +67,7 @@ func TestBE168_CrashInAChunk(t *testing.T) {
 			e := b.engine()
 			id := kickoff(t, e, Request{})
 			<-reached
-			for st := (&Status{}); st.Done < 7; {
-				var err error
-				if st, err = e.Status(t.Context(), id); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Millisecond)
-			}
+			until(t, e, id, func(st *Status) bool { return st.Done >= 7 })
 			b.crash(e)
 			before := len(d.ran())
 
