@@ -472,36 +472,30 @@ func relationColumns(ctx context.Context, c *conn, rel *source.Relation) (out []
 	if err != nil {
 		return nil, err
 	}
-	ask := func(sql string) error {
+	ask := func(sql string) (selects bool, err error) {
 		s, err := c.prepare(ctx, sql)
 		if err == nil {
-			out = s.columns()
+			out, selects = s.columns(), s.selects()
 			s.close()
 		}
-		return err
+		return selects, err
 	}
 	err = c.bindOnly(ctx, func() error {
-		alone := rel.Table == "" && len(st.Args) == 0 // one that joins the snapshot cannot stand alone
-		if alone {
+		var alone error
+		if rel.Table == "" && len(st.Args) == 0 { // one that joins the snapshot cannot stand alone
 			// A derived table renames columns of one name; alone the query shows
 			// them. A SELECT that binds alone does so as a derived table.
-			s, err := c.prepare(ctx, rel.SQL)
-			if err == nil {
-				out = s.columns()
-				selects := s.selects()
-				s.close()
-				if selects {
-					return nil
-				}
+			selects, err := ask(rel.SQL)
+			if selects {
+				return nil
 			}
+			alone = err
 		}
-		if err := ask(st.SQL); err != nil {
+		if _, err := ask(st.SQL); err != nil {
 			return sqlError(err, st, true)
 		}
-		if alone {
-			if err := ask(rel.SQL); err != nil {
-				return sqlError(err, nil, true)
-			}
+		if alone != nil {
+			return sqlError(alone, nil, true)
 		}
 		return nil
 	})
