@@ -240,7 +240,7 @@ func (r *Request) without(from *check.Source) []string {
 		return r.Without
 	}
 	kind := from.Patient.Type.Kind
-	if kind != source.KindText && kind != source.KindInteger && kind != source.KindUUID {
+	if !ordered(kind) {
 		return r.Without // the order of such a range is the warehouse's secret
 	}
 	var out []string

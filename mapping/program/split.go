@@ -1,6 +1,7 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -17,7 +18,15 @@ import (
 // size parent rows where the pass can be cut by patient. Where only some patients
 // are wanted, each part names those it is for, and every one of them is in one
 // part of each pass. Order is stable.
+//
+// Every row is in one part, whatever the rows are: any rising list of patients
+// cuts a pass into ranges without gap or overlap, and rows without a patient
+// have a part of their own. Only how large a part is, is an estimate: a pass that
+// is large beside the list of members is cut at members of that list by what a
+// sample of them owns (see splitter.sampled); all others are listed row by row,
+// and a part of theirs ends with the patient who makes it size rows or more.
 func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, size int) ([]Request, error) {
+	s := &splitter{p: p, snap: snap, r: &r, size: size, lists: map[*check.Source]*memberList{}}
 	var out []Request
 	for i := range p.passes {
 		if r.Pass != 0 && r.Pass != i+1 {
@@ -35,7 +44,7 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 			continue
 		}
 		if r.Patients != nil {
-			parts, err := p.share(ctx, snap, &r, from, size)
+			parts, err := s.share(ctx, from)
 			if err != nil {
 				return nil, err
 			}
@@ -45,7 +54,7 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 			}
 			continue
 		}
-		cuts, rest, err := p.cuts(ctx, snap, &r, from, size)
+		cuts, rest, err := s.cuts(ctx, from)
 		if err != nil {
 			return nil, err
 		}
@@ -78,13 +87,7 @@ func (p *Program) keyless(ctx context.Context, snap source.Snapshot, mappings []
 		if q == nil {
 			continue
 		}
-		rows, err := snap.Stream(ctx, q)
-		if err != nil {
-			return false, fmt.Errorf("look for rows of source %q without a key: %w", q.From.Name, err)
-		}
-		some := rows.Next()
-		err = rows.Err()
-		_ = rows.Close() // the error of the rows counts
+		some, err := hasRows(ctx, snap, q)
 		if err != nil {
 			return false, fmt.Errorf("look for rows of source %q without a key: %w", q.From.Name, err)
 		}
@@ -95,36 +98,119 @@ func (p *Program) keyless(ctx context.Context, snap source.Snapshot, mappings []
 	return false, nil
 }
 
+// hasRows says that a query has rows.
+func hasRows(ctx context.Context, snap source.Snapshot, q *source.Query) (bool, error) {
+	rows, err := snap.Stream(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	some := rows.Next()
+	err = rows.Err()
+	_ = rows.Close() // the error of the rows counts
+	return some, err
+}
+
+// splitter is one Split under way.
+type splitter struct {
+	p    *Program
+	snap source.Snapshot
+	r    *Request
+	size int
+	// lists are the member lists read so far, by their source.
+	lists map[*check.Source]*memberList
+	// named are the request's patients, sorted, each once; see patients.
+	named []string
+}
+
 // cuts lists the patients at which a pass is cut: the last of each part but
 // the last. unowned says that rows have no patient at all.
-func (p *Program) cuts(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) (cuts []string, unowned bool, err error) {
-	var last string
-	n := 0
-	unowned, err = p.owners(ctx, snap, r, from, func(patient []byte) {
-		if n++; string(patient) == last {
-			return
+func (s *splitter) cuts(ctx context.Context, from *check.Source) (cuts []string, unowned bool, err error) {
+	l, err := s.members(ctx, from)
+	if err != nil {
+		return nil, false, err
+	}
+	if l != nil && l.from == from {
+		return l.cuts, l.unowned, nil
+	}
+	if l != nil {
+		cuts, ok, err := s.sampled(ctx, from, l)
+		if err != nil {
+			return nil, false, err
 		}
-		if n > size {
-			cuts = append(cuts, last)
-			n = 1
+		if ok {
+			unowned, err := s.unowned(ctx, from)
+			return cuts, unowned, err
 		}
-		last = string(patient)
-	})
-	return cuts, unowned, err
+	}
+	c := s.cutter(from)
+	unowned, err = s.owners(ctx, s.ownersOf(from, s.r), c.row)
+	return c.cuts, unowned, err
+}
+
+// cutter cuts a walk over patients, in their order, into parts of about size
+// rows.
+type cutter struct {
+	size float64
+	kind source.Kind
+	// last is the patient that the walk is at, rows those of the part at hand.
+	last  []byte
+	begun bool
+	rows  float64
+	cuts  []string
+}
+
+func (s *splitter) cutter(from *check.Source) *cutter {
+	return &cutter{size: float64(s.size), kind: from.Patient.Type.Kind}
+}
+
+// row takes one row of a patient.
+func (c *cutter) row(patient []byte) { c.add(patient, 1) }
+
+// add takes rows of a patient, and says whether he comes for the first time.
+func (c *cutter) add(patient []byte, rows float64) (first bool) {
+	c.rows += rows
+	if c.begun && !c.behind(patient) {
+		return false
+	}
+	if c.begun && c.rows > c.size {
+		c.cuts = append(c.cuts, string(c.last))
+		c.rows = rows
+	}
+	c.last, c.begun = append(c.last[:0], patient...), true
+	return true
+}
+
+// behind says that a patient comes behind the last: cuts must rise, or rows
+// would be in two parts. A warehouse that sorts in an order other than that in
+// which it compares is not cut there.
+func (c *cutter) behind(patient []byte) bool {
+	if ordered(c.kind) {
+		return compareKey(patient, c.last, c.kind) > 0
+	}
+	return !bytes.Equal(patient, c.last)
+}
+
+// ordered says that patients of the kind have an order that is known here, too:
+// that of compareKey.
+func ordered(kind source.Kind) bool {
+	return kind == source.KindText || kind == source.KindInteger || kind == source.KindUUID
 }
 
 // share deals out the patients of a request, as many to a part as have about
-// size rows together. Whom no row names is in the last part: children may.
-func (p *Program) share(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, size int) ([][]string, error) {
-	left := make(map[string]bool, len(r.Patients))
-	for _, patient := range r.Patients {
+// size rows together. Whom no row names is in a part all the same: children may.
+func (s *splitter) share(ctx context.Context, from *check.Source) ([][]string, error) {
+	parts, ok, err := s.sampledShare(ctx, from)
+	if ok || err != nil {
+		return parts, err
+	}
+	left := make(map[string]bool, len(s.r.Patients))
+	for _, patient := range s.r.Patients {
 		left[patient] = true
 	}
-	var parts [][]string
 	part := []string{}
 	var last string
 	n := 0
-	_, err := p.owners(ctx, snap, r, from, func(patient []byte) {
+	_, err = s.owners(ctx, s.ownersOf(from, s.r), func(patient []byte) {
 		if n++; string(patient) == last {
 			return
 		}
@@ -132,7 +218,7 @@ func (p *Program) share(ctx context.Context, snap source.Snapshot, r *Request, f
 		if !left[last] {
 			return // the same patient written in another way, who is dealt out at the end
 		}
-		if n > size {
+		if n > s.size {
 			parts, part = append(parts, part), []string{}
 			n = 1
 		}
@@ -145,19 +231,25 @@ func (p *Program) share(ctx context.Context, snap source.Snapshot, r *Request, f
 	return append(parts, append(part, slices.Sorted(maps.Keys(left))...)), nil
 }
 
-// owners walks the patients of a pass's rows, row by row and in their order.
-func (p *Program) owners(ctx context.Context, snap source.Snapshot, r *Request, from *check.Source, tell func(patient []byte)) (unowned bool, err error) {
-	q := &source.Query{NullKeys: true,
-
-		From: from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
+// ownersOf asks for the patient of each row of a source that a request wants, in
+// their order.
+func (s *splitter) ownersOf(from *check.Source, r *Request) *source.Query {
+	q := &source.Query{
+		NullKeys: true,
+		From:     from.Relation, Columns: []source.Expr{{SQL: check.QuoteName(from.Patient.Name)}}, Key: []source.KeyColumn{*from.Patient},
 		Narrow: source.Narrow{Patient: *from.Patient, Patients: r.Patients, PatientsNot: r.without(from), PatientAfter: r.After, PatientUpTo: r.UpTo},
 	}
 	for _, w := range from.Where {
 		q.Where = append(q.Where, source.Expr{SQL: w.SQL})
 	}
-	rows, err := snap.Stream(ctx, q)
+	return q
+}
+
+// owners walks the patients that a query of ownersOf asks for, row by row.
+func (s *splitter) owners(ctx context.Context, q *source.Query, tell func(patient []byte)) (unowned bool, err error) {
+	rows, err := s.snap.Stream(ctx, q)
 	if err != nil {
-		return false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return false, fmt.Errorf("list the patients of source %q: %w", q.From.Name, err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -168,7 +260,7 @@ func (p *Program) owners(ctx context.Context, snap source.Snapshot, r *Request, 
 		tell(rows.Row()[0].Bytes())
 	}
 	if err := rows.Err(); err != nil {
-		return false, fmt.Errorf("list the patients of source %q: %w", from.Name, err)
+		return false, fmt.Errorf("list the patients of source %q: %w", q.From.Name, err)
 	}
 	return unowned, nil
 }
