@@ -352,11 +352,11 @@ func TestRule28_Children(t *testing.T) {
 		r    program.Request
 		want string // the children that ask for their parent
 	}{
-		{"everything", program.Request{}, ""},
-		{"one mapping with where", program.Request{Types: []string{"ExplanationOfBenefit"}}, "adjustment diagnosis line"},
+		{"everything", program.Request{Apart: true}, ""},
+		{"one mapping with where", program.Request{Apart: true, Types: []string{"ExplanationOfBenefit"}}, "adjustment diagnosis line"},
 		// diagnosis is unpivoted from claim and has the patient's own column.
-		{"patients", program.Request{Patients: []string{"M1"}}, "adjustment line"},
-		{"a range of patients", program.Request{UpTo: &upTo}, "adjustment line"},
+		{"patients", program.Request{Apart: true, Patients: []string{"M1"}}, "adjustment line"},
+		{"a range of patients", program.Request{Apart: true, UpTo: &upTo}, "adjustment line"},
 	} {
 		var got []string
 		for _, q := range p.Queries(tc.r) {

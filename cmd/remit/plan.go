@@ -39,9 +39,11 @@ type plannedPass struct {
 
 // plannedQuery is one stream of a pass.
 type plannedQuery struct {
-	Source string   `json:"source"`
-	Parent string   `json:"parent,omitempty"`
-	Order  []string `json:"order"`
+	Source string `json:"source"`
+	Parent string `json:"parent,omitempty"`
+	// Makes are the sources below whose rows are made of those of this one.
+	Makes []string `json:"makes,omitempty"`
+	Order []string `json:"order"`
 	// EstimatedRows is nil where the engine has no figure.
 	EstimatedRows *int64 `json:"estimated_rows"`
 	// Columns is how many columns are asked for; Views how many of them a view
@@ -102,7 +104,7 @@ func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []pr
 		if err != nil {
 			return nil, fmt.Errorf("plan source %q: %w", q.Source, err)
 		}
-		one := plannedQuery{Source: q.Source, Parent: q.Parent, SQL: would.SQL}
+		one := plannedQuery{Source: q.Source, Parent: q.Parent, Makes: q.Makes, SQL: would.SQL}
 		one.Columns = len(q.Query.Columns)
 		for name, list := range views {
 			for _, o := range list {
@@ -157,8 +159,12 @@ func writePasses(w io.Writer, passes []plannedPass) error {
 			if q.EstimatedRows != nil {
 				rows = strconv.FormatInt(*q.EstimatedRows, 10)
 			}
-			fmt.Fprintf(&b, "\n  source %s%s\n    estimated rows: %s\n    order: %s\n    columns: %d%s\n    sql:\n%s\n",
-				q.Source, below, rows, strings.Join(q.Order, ", "), q.Columns, ofViews(q.Views), indented(q.SQL, "      "))
+			makes := ""
+			if q.Makes != nil {
+				makes = "\n    makes the rows of: " + strings.Join(q.Makes, ", ")
+			}
+			fmt.Fprintf(&b, "\n  source %s%s%s\n    estimated rows: %s\n    order: %s\n    columns: %d%s\n    sql:\n%s\n",
+				q.Source, below, makes, rows, strings.Join(q.Order, ", "), q.Columns, ofViews(q.Views), indented(q.SQL, "      "))
 			if q.Plan != "" {
 				fmt.Fprintf(&b, "    engine:\n%s\n", indented(q.Plan, "      "))
 			}

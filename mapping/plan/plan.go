@@ -44,6 +44,9 @@ type Stream struct {
 	Parent int
 	// Query holds everything but the narrowing of a run.
 	Query source.Query
+	// Fold, where not nil, makes the rows of the parent's row: Query is not
+	// asked.
+	Fold *Fold
 	// Key and Order are the columns of the key and the order.
 	Key, Order []int
 	// Updated is the column of the last change, -1 where none is declared.
@@ -57,6 +60,9 @@ type Options struct {
 	// KeepWhere reads every row of the source, the condition of a mapping as a
 	// column beside it: for those who must see the rows that no mapping takes.
 	KeepWhere bool
+	// Apart asks the warehouse for the rows of every source, also for those that
+	// could be made of their parent's: for those who must see them as they stand.
+	Apart bool
 }
 
 // Of makes the pass over mappings, which share their source.
@@ -82,6 +88,9 @@ func With(mappings []*check.Mapping, o Options) *Pass {
 		}
 		p.parts(m.ID.Parts)
 		p.node(m.Root)
+	}
+	if !o.Apart {
+		p.fold()
 	}
 	return p
 }
@@ -184,7 +193,8 @@ func (p *Pass) Tracked() bool { return p.From.Updated != nil }
 // Narrow gives the queries of the pass, one a stream, with the limits of a run:
 // the patients, the keys of the pass's source, Since and Until of limits.
 // Limits that the pass's source cannot meet (it declares no patient, or no
-// updated) are left out.
+// updated) are left out. A stream that is folded has that of its
+// constants, or nil.
 func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	root := p.Streams[0].Query
 	byPatient := false
@@ -208,6 +218,10 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	out := make([]*source.Query, len(p.Streams))
 	out[0] = &root
 	for i, st := range p.Streams[1:] {
+		if st.Fold != nil {
+			out[i+1] = st.Fold.Constants
+			continue
+		}
 		q := st.Query
 		direct := false
 		if byKey {
@@ -256,6 +270,9 @@ func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 	}
 	out := make([]*source.Query, len(p.Streams))
 	for i, st := range p.Streams[1:] {
+		if st.Fold != nil {
+			continue // the parent's row tells
+		}
 		q := &source.Query{From: st.Source.Relation, Columns: []source.Expr{{SQL: "1"}}}
 		q.Where = append(q.Where, st.Query.Where...)
 		null := make([]string, len(st.Source.Key))

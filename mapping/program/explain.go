@@ -111,7 +111,7 @@ func (p *Program) Explain(ctx context.Context, snap source.Snapshot, resourceTyp
 			return nil, err
 		}
 		for _, key := range keys {
-			found, err := p.explainKey(ctx, snap, Request{Pass: i + 1, Types: []string{resourceType}, Views: views}, id, key, judge)
+			found, err := p.explainKey(ctx, snap, Request{Pass: i + 1, Types: []string{resourceType}, Views: views, Apart: true}, id, key, judge)
 			if err != nil {
 				return nil, err
 			}

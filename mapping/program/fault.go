@@ -69,7 +69,9 @@ func (r *runner) fault(ctx context.Context, snap source.Snapshot, st *plan.Strea
 func (r *runner) exprPos(st *plan.Stream, column int) diag.Pos {
 	var first diag.Pos
 	for e, slot := range r.c.plan.Slots {
-		if r.c.plan.Streams[slot.Stream] == st && slot.Column == column && (!first.IsValid() || e.Pos.Compare(first) < 0) {
+		of := r.c.plan.Streams[slot.Stream]
+		reads := of == st && slot.Column == column || st == r.c.plan.Streams[0] && of.Fold.Reads(slot.Column, column)
+		if reads && (!first.IsValid() || e.Pos.Compare(first) < 0) {
 			first = e.Pos
 		}
 	}

@@ -26,7 +26,7 @@ func TestLineage(t *testing.T) {
 	heard := &ear{Snapshot: snapshot(t, w), warehouse: w, asked: map[string]map[string]bool{}}
 	nothing := func(*program.Emitted) error { return nil }
 	// All rows, and those of one patient: the second asks for the patient column.
-	for _, r := range []program.Request{{}, {Patients: []string{"10133"}}} {
+	for _, r := range []program.Request{{Apart: true}, {Apart: true, Patients: []string{"10133"}}} {
 		if _, err := p.Run(ctx, heard, r, nothing); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestLineage(t *testing.T) {
 	}
 	// A view asks for no more than its own uses, keys and conditions.
 	narrow := &ear{Snapshot: snapshot(t, w), warehouse: w, asked: map[string]map[string]bool{}}
-	if _, err := p.Run(ctx, narrow, program.Request{Views: []string{"basis"}}, nothing); err != nil {
+	if _, err := p.Run(ctx, narrow, program.Request{Apart: true, Views: []string{"basis"}}, nothing); err != nil {
 		t.Fatal(err)
 	}
 	amounts := 0

@@ -212,6 +212,10 @@ type Request struct {
 	// Views, where not nil, lists the views wanted, "" the full one; nil means
 	// that one alone. All are made in one pass.
 	Views []string `json:"views,omitempty"`
+	// Apart asks the warehouse for the rows of every source, also of an unpivot
+	// that would be made of its parent's row: the same resources at a higher
+	// price, for those who look at what is read.
+	Apart bool `json:"-"`
 	// Deletions asks, beside Since, for what is gone since then (rule 30).
 	Deletions bool `json:"deletions,omitempty"`
 
@@ -221,6 +225,11 @@ type Request struct {
 
 // deletions says that the run tells what is gone.
 func (r *Request) deletions() bool { return r.Deletions && !r.Since.IsZero() }
+
+// options tells how the passes of a request are planned.
+func (r *Request) options() plan.Options {
+	return plan.Options{KeepWhere: r.lenient || r.deletions(), Apart: r.lenient || r.Apart}
+}
 
 // limits is the part of a request that narrows the queries of a pass from a
 // source.
@@ -372,7 +381,7 @@ func (p *Program) Run(ctx context.Context, snap source.Snapshot, r Request, emit
 		if len(mappings) == 0 {
 			continue
 		}
-		if err := p.runPass(ctx, snap, &r, p.compileWith(mappings, plan.Options{KeepWhere: r.lenient || r.deletions()}), emit, report); err != nil {
+		if err := p.runPass(ctx, snap, &r, p.compileWith(mappings, r.options()), emit, report); err != nil {
 			return report, err
 		}
 	}
@@ -393,10 +402,7 @@ func (p *Program) compile(mappings []*check.Mapping) *compiled {
 }
 
 func (p *Program) compileWith(mappings []*check.Mapping, o plan.Options) *compiled {
-	key := ""
-	if o.KeepWhere {
-		key = "\x00"
-	}
+	key := fmt.Sprint(o.KeepWhere, o.Apart, "\x00")
 	for _, m := range mappings {
 		key += m.Name + "\x00" + m.View + "\x00"
 	}

@@ -11,6 +11,9 @@ type Query struct {
 	// Parent is the name of the source under which the rows are merged, ""
 	// for the first query of a pass.
 	Parent string
+	// Makes names the sources below whose rows are made of this query's rows: the
+	// warehouse is not asked for them, but for what hangs on their number alone.
+	Makes []string
 	// Mappings names the mappings that the pass serves, in order; Types their
 	// resource types, each once.
 	Mappings, Types []string
@@ -20,8 +23,7 @@ type Query struct {
 }
 
 // Queries lists what Run would ask the warehouse for r, in the order of its
-// passes and, within a pass, each parent before its children. It reads
-// nothing.
+// passes and, within a pass, each parent before its children. It reads nothing.
 func (p *Program) Queries(r Request) []Query {
 	var out []Query
 	for i := range p.passes {
@@ -37,11 +39,16 @@ func (p *Program) Queries(r Request) []Query {
 			names = append(names, m.Name)
 			types = appendOnce(types, m.Type.Name())
 		}
-		pass := p.compile(mappings).plan
+		pass := p.compileWith(mappings, r.options()).plan
 		for k, q := range pass.Narrow(r.limits(pass.From)) {
+			if q == nil {
+				continue // of a row of its parent alone
+			}
 			one := Query{Pass: i + 1, Source: pass.Streams[k].Source.Name, Mappings: names, Types: types, Query: q}
 			if parent := pass.Streams[k].Parent; parent >= 0 {
 				one.Parent = pass.Streams[parent].Source.Name
+			} else {
+				one.Makes = pass.Folded()
 			}
 			out = append(out, one)
 		}

@@ -90,6 +90,9 @@ type stream struct {
 	ranges  []span
 	parent  *stream
 	tooMany bool
+	// constants are, for a folded stream, the values that hang on the number
+	// alone, by row and column.
+	constants [][]source.Value
 }
 
 type cell struct{ from, to int32 } // to < 0 for NULL
@@ -164,6 +167,16 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 			s.parent = r.streams[st.Parent]
 		}
 		r.streams[i+1] = s
+		if st.Fold != nil {
+			if s.constants, err = constantRows(ctx, snap, queries[i+1]); err != nil {
+				// An expression may fail for a number that no row has.
+				_ = r.root.Close()
+				o := req.options()
+				o.Apart = true
+				return p.runPass(ctx, snap, req, p.compileWith(c.plan.Mappings, o), emit, report)
+			}
+			continue
+		}
 		if s.rows, err = snap.Stream(ctx, queries[i+1]); err != nil {
 			return r.fault(ctx, snap, st, queries[i+1], fmt.Errorf("open source %q: %w", s.name, err))
 		}
@@ -297,6 +310,7 @@ func (r *runner) parent(root *plan.Stream) (ok bool, err error) {
 		r.row = r.root.Row()
 		if hasNull(r.row, root.Key) {
 			r.nullKeys++
+			r.foldNulls()
 			continue
 		}
 		order := r.inOrder(root)
@@ -453,6 +467,10 @@ func (r *runner) orphan(s *stream) {
 // load copies the rows of s that belong to the parent row.
 func (r *runner) load(root *plan.Stream, s *stream) error {
 	s.n, s.data, s.cells, s.cur, s.tooMany = 0, s.data[:0], s.cells[:0], -1, false
+	if s.plan.Fold != nil {
+		r.unfold(s)
+		return nil
+	}
 	for s.next != nil {
 		order := 0
 		for i, col := range root.Key {
@@ -488,15 +506,19 @@ func (r *runner) rowLimit() int {
 
 func (s *stream) keep() {
 	for _, v := range s.next {
-		if v.IsNull() {
-			s.cells = append(s.cells, cell{0, -1})
-			continue
-		}
-		from := int32(len(s.data))
-		s.data = append(s.data, v.Bytes()...)
-		s.cells = append(s.cells, cell{from, int32(len(s.data))})
+		s.add(v)
 	}
 	s.n++
+}
+
+func (s *stream) add(v source.Value) {
+	if v.IsNull() {
+		s.cells = append(s.cells, cell{0, -1})
+		return
+	}
+	from := int32(len(s.data))
+	s.data = append(s.data, v.Bytes()...)
+	s.cells = append(s.cells, cell{from, int32(len(s.data))})
 }
 
 // nest finds the rows of s that belong to each row of its parent: both are in

@@ -79,7 +79,7 @@ func CompleteRelation(ctx context.Context, rel *Relation, columns func(context.C
 // columns are those of Of, then n, then the unpivot's own with the types of
 // the first columns they are made of.
 func (u *Unpivot) columns(name string) ([]Column, error) {
-	numbers, err := u.numbers()
+	numbers, err := u.Numbers()
 	if err != nil {
 		return nil, fmt.Errorf("unpivot %s: %w", name, err)
 	}
@@ -91,7 +91,7 @@ func (u *Unpivot) columns(name string) ([]Column, error) {
 	}
 	out = append(out, Column{Name: "n", Type: Type{Kind: KindInteger, Name: "integer"}, NotNull: true})
 	for _, c := range u.Columns {
-		pattern := strings.ReplaceAll(c.Pattern, "{n}", numbers[0].text)
+		pattern := strings.ReplaceAll(c.Pattern, "{n}", numbers[0].Text)
 		found, ok := FindColumn(u.Of.Columns, pattern)
 		if !ok {
 			return nil, &SQLError{Part: PartRelation, Offset: -1, Code: "unknown-column", Name: pattern,

@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -274,6 +275,28 @@ func namesSnapshot(sql string) bool {
 		}
 	}
 	return false
+}
+
+// NotNull reads a condition that says of one column that it has a value, and
+// nothing else: column IS NOT NULL. The column comes in lower case.
+func NotNull(sql string) (column string, ok bool) {
+	tokens := scan(sql)
+	if len(tokens) != 4 || tokens[0].kind != tokenWord && tokens[0].kind != tokenQuoted {
+		return "", false
+	}
+	for i, word := range []string{"is", "not", "null"} {
+		if tokens[i+1].kind != tokenWord || unquoteWord(sql, tokens[i+1]) != word {
+			return "", false
+		}
+	}
+	column = unquoteWord(sql, tokens[0])
+	return column, column != ""
+}
+
+// Names says that a name stands in the text, as a column or anything else.
+func Names(sql, name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(scan(sql), func(t token) bool { return unquoteWord(sql, t) == name })
 }
 
 // unquoteWord gives a name in lower case, "" for tokens that are no names.

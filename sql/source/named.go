@@ -39,10 +39,10 @@ func (n names) query(q *Query) bool {
 		if rel.Unpivot == nil {
 			break
 		}
-		numbers, _ := rel.Unpivot.numbers() // a fault is told where it is written
+		numbers, _ := rel.Unpivot.Numbers() // a fault is told where it is written
 		for _, c := range rel.Unpivot.Columns {
 			for _, number := range numbers {
-				n[strings.ToLower(strings.ReplaceAll(c.Pattern, "{n}", number.text))] = true
+				n[strings.ToLower(strings.ReplaceAll(c.Pattern, "{n}", number.Text))] = true
 			}
 		}
 	}

@@ -450,7 +450,7 @@ func (r *renderer) unpivot(rel *Relation) {
 		r.fail(fmt.Errorf("unpivot %s: no relation", rel.Name))
 		return
 	}
-	numbers, err := u.numbers()
+	numbers, err := u.Numbers()
 	if err != nil {
 		r.fail(fmt.Errorf("unpivot %s: %w", rel.Name, err))
 		return
@@ -473,13 +473,13 @@ func (r *renderer) unpivot(rel *Relation) {
 		}
 		ns := make([]string, len(numbers))
 		for i, n := range numbers {
-			ns[i] = strconv.Itoa(n.value)
+			ns[i] = n.Value
 		}
 		list(ns, "n")
 		for _, c := range u.Columns {
 			values := make([]string, len(numbers))
 			for i, n := range numbers {
-				values[i] = cell(c, n.text)
+				values[i] = cell(c, n.Text)
 			}
 			list(values, c.Name)
 		}
@@ -495,9 +495,9 @@ func (r *renderer) unpivot(rel *Relation) {
 		if i > 0 {
 			r.text(",")
 		}
-		r.text("\n    (" + strconv.Itoa(n.value))
+		r.text("\n    (" + n.Value)
 		for _, c := range u.Columns {
-			r.text(", " + cell(c, n.text))
+			r.text(", " + cell(c, n.Text))
 		}
 		r.text(")")
 	}
@@ -508,15 +508,13 @@ func (r *renderer) unpivot(rel *Relation) {
 	r.text("))")
 }
 
-type unpivotNumber struct {
-	value int
-	text  string
-}
+// UnpivotNumber is a number of an unpivot: its value in canonical text, and as
+// it stands in column names.
+type UnpivotNumber struct{ Value, Text string }
 
-// numbers lists the numbers of an unpivot, each as its value and as it stands
-// in column names: 01..03 gives 01, 02, 03. Error: no numbers, the wrong way
-// round, more than 1000.
-func (u *Unpivot) numbers() ([]unpivotNumber, error) {
+// Numbers lists the numbers of an unpivot in order; 01..03 has the texts 01, 02,
+// 03. Error: no numbers, the wrong way round, more than 1000.
+func (u *Unpivot) Numbers() ([]UnpivotNumber, error) {
 	from, err1 := strconv.Atoi(u.From)
 	to, err2 := strconv.Atoi(u.To)
 	if err1 != nil || err2 != nil || from < 0 || to < from || to-from >= 1000 {
@@ -526,9 +524,9 @@ func (u *Unpivot) numbers() ([]unpivotNumber, error) {
 	if strings.HasPrefix(u.From, "0") {
 		width = len(u.From)
 	}
-	out := make([]unpivotNumber, 0, to-from+1)
+	out := make([]UnpivotNumber, 0, to-from+1)
 	for n := from; n <= to; n++ {
-		out = append(out, unpivotNumber{value: n, text: fmt.Sprintf("%0*d", width, n)})
+		out = append(out, UnpivotNumber{Value: strconv.Itoa(n), Text: fmt.Sprintf("%0*d", width, n)})
 	}
 	return out, nil
 }
