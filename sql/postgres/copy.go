@@ -51,7 +51,9 @@ func (s *Snapshot) literal(ctx context.Context, q *source.Query) (*source.Statem
 	}
 	d := dialect
 	d.Param = func(n int, t source.Type) string { return inline(dialect.Param(n, t), n) }
-	d.Any = func(n int, t source.Type) string { return inline(dialect.Any(n, t), n) }
+	d.Any = func(column string, n, length int, t source.Type) string {
+		return inline(dialect.Any(column, n, length, t), n)
+	}
 	d.Rows = func(n int, types []source.Type) string {
 		text := dialect.Rows(n, types)
 		for i := range types {

@@ -122,7 +122,9 @@ var dialect = source.Dialect{
 		}
 		return "SELECT * FROM unnest(" + strings.Join(lists, ", ") + ") AS u(" + strings.Join(names, ", ") + ")"
 	},
-	Any: func(n int, t source.Type) string { return fmt.Sprintf("ANY($%d::%s[])", n, paramType(t)) },
+	Any: func(column string, n, _ int, t source.Type) string {
+		return fmt.Sprintf("%s = ANY($%d::%s[])", column, n, paramType(t))
+	},
 }
 
 // paramType is the type under which a bound value meets a column of type t.

@@ -26,10 +26,11 @@ type Dialect struct {
 	// one bound list for each type, the first being the n-th argument; its
 	// columns are v0, v1 ...
 	Rows func(n int, types []Type) string
-	// Any, where not nil, writes what one column is compared with (after =) to be
-	// one of a bound list, the n-th argument. Unlike IN with a query it can be
-	// pushed below window functions and groups to an index.
-	Any func(n int, t Type) string
+	// Any, where not nil, writes that a column is one of a bound list of length
+	// values, the n-th argument, or "" where such a list had better be joined.
+	// Unlike IN with a query it can be pushed below window functions and groups
+	// to an index.
+	Any func(column string, n, length int, t Type) string
 	// UnpivotLists says that repeated columns are turned into rows by unnest
 	// over lists in the SELECT list, in place of LATERAL (VALUES ...).
 	UnpivotLists bool
@@ -771,8 +772,10 @@ func (r *renderer) in(q *Query, keys []KeyColumn, rows [][]string) {
 	}
 	lhs := left[0]
 	if len(left) == 1 && r.d.Any != nil {
-		r.text(lhs + " = " + r.d.Any(first, types[0]))
-		return
+		if text := r.d.Any(lhs, first, len(rows), types[0]); text != "" {
+			r.text(text)
+			return
+		}
 	}
 	if len(left) > 1 {
 		lhs = "(" + strings.Join(left, ", ") + ")"

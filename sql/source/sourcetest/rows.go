@@ -260,6 +260,8 @@ func testPatients(t *testing.T, target Target) {
 			keep: func(k string) bool { return !slices.Contains([]string{`"`, `\`, "{a,b}", "NULL", "é", "", "a\nb"}, k) }},
 		{name: "all but an empty list", without: []string{}, keep: func(string) bool { return true }},
 		{name: "a list but for another", patients: []string{"A", "B"}, without: []string{"B", "C"}, keep: func(k string) bool { return k == "A" }},
+		{name: "a long list", patients: append(slices.Repeat([]string{"nobody"}, 5000), "é", "nobody else"), keep: func(k string) bool { return k == "é" }},
+		{name: "all but a long list", without: append(slices.Repeat([]string{"nobody"}, 5000), "é"), keep: func(k string) bool { return k != "é" }},
 		{name: "empty list", patients: []string{}, keep: func(string) bool { return false }},
 		{name: "list in a range", after: pointer("A"), patients: []string{"A", "B"}, keep: func(k string) bool { return k == "B" }},
 	} {

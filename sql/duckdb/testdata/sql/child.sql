@@ -15,6 +15,6 @@ WHERE "claim"."data_source" IS NOT NULL
   AND (
 eob_kind = 'professional'
 )
-  AND "claim"."patient_id" IN (SELECT CAST(unnest(from_json(CAST($1 AS JSON), '["VARCHAR"]')) AS VARCHAR) AS v0)) AS _parent WHERE _parent.k0 = "line"."data_source" AND _parent.k1 = "line"."claim_id")
+  AND list_contains(CAST(from_json(CAST($1 AS JSON), '["VARCHAR"]') AS VARCHAR[]), "claim"."patient_id")) AS _parent WHERE _parent.k0 = "line"."data_source" AND _parent.k1 = "line"."claim_id")
 ORDER BY "line"."data_source", "line"."claim_id", "line"."n"
 -- $1: list ["p1" "p2"]

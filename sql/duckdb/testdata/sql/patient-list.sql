@@ -8,6 +8,6 @@ FROM tuva.medical_claim m
 ) AS "line"
 WHERE "line"."data_source" IS NOT NULL
   AND "line"."claim_id" IS NOT NULL
-  AND "line"."patient_id" IN (SELECT CAST(unnest(from_json(CAST($1 AS JSON), '["VARCHAR"]')) AS VARCHAR) AS v0)
+  AND list_contains(CAST(from_json(CAST($1 AS JSON), '["VARCHAR"]') AS VARCHAR[]), "line"."patient_id")
 ORDER BY "line"."data_source", "line"."claim_id"
 -- $1: list ["a\"b" "c"]
