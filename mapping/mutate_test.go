@@ -325,6 +325,15 @@ func (m *mutator) sources(top *yaml.Node) {
 			m.edit("timezone", v, v.Value+"x")
 		case "currency":
 			m.edit("currency", v, v.Value+"x")
+		case "with":
+			pairs(v, func(_, q *yaml.Node) {
+				pairs(q, func(k, v *yaml.Node) {
+					m.edit("source key", k, k.Value+"x")
+					if k.Value == "patient" {
+						m.edit("column", v, v.Value+"x")
+					}
+				})
+			})
 		case "sources":
 			pairs(v, func(_, s *yaml.Node) {
 				pairs(s, func(k, v *yaml.Node) {

@@ -155,6 +155,15 @@ func asList(v any) []map[string]any {
 // Every reference leads to an exported resource, but as many at a path as are
 // known to lead nowhere.
 func checkReferences(t *testing.T, x *exported, known map[string]int) {
+	t.Helper()
+	if diff := cmp.Diff(known, danglingReferences(t, x), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("dangling references (-known +got):\n%s", diff)
+	}
+}
+
+// danglingReferences counts, by path, the references that lead out of an export.
+func danglingReferences(t *testing.T, x *exported) map[string]int {
+	t.Helper()
 	ids := map[string]bool{}
 	for name, rows := range x.resources {
 		for _, r := range rows {
@@ -187,9 +196,7 @@ func checkReferences(t *testing.T, x *exported, known map[string]int) {
 			walk(name, r)
 		}
 	}
-	if diff := cmp.Diff(known, dangling, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("dangling references (-known +got):\n%s", diff)
-	}
+	return dangling
 }
 
 // google/fhir/go reads a resource of every type, and at least one with each

@@ -42,6 +42,9 @@ type librarySet struct {
 	// views are exported and judged too: another version of the guides, or
 	// another face of the same rows. No view has fewer resources.
 	views []string
+	// narrowed lists the types of which an export of some members holds what
+	// their resources name, and no more.
+	narrowed []string
 	// dangling counts, by path, the references of a sample whose publisher
 	// gives claims of persons that its tables do not hold.
 	dangling map[string]int
@@ -63,8 +66,9 @@ var librarySets = []librarySet{
 	{
 		name: "tuva", mappings: "tuva", warehouse: "tuva", schema: "tuva",
 		charge: "item.adjudication[submitted].amount.value", paid: "item.adjudication[benefit].amount.value",
-		member: "identifier.value",
-		views:  []string{"basis", "c4bb220"},
+		member:   "identifier.value",
+		views:    []string{"basis", "c4bb220"},
+		narrowed: []string{"Organization", "Practitioner"},
 	},
 	{
 		name: "cms-idr", mappings: "cms-idr", warehouse: "cms-idr", schema: "idr",
@@ -139,6 +143,7 @@ func TestLibrary(t *testing.T) {
 			})
 			t.Run("counts", func(t *testing.T) { checkCounts(t, &set, x) })
 			t.Run("references", func(t *testing.T) { checkReferences(t, x, set.dangling) })
+			t.Run("members", func(t *testing.T) { checkMembers(t, &set, warehouse, x) })
 			t.Run("validate", func(t *testing.T) { checkValid(t, x) })
 			for _, view := range set.views {
 				t.Run("view "+view, func(t *testing.T) { checkView(t, &set, warehouse, view, x) })

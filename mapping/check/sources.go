@@ -49,7 +49,10 @@ func (c *checker) resolveSources(src *syntax.Sources) error {
 			declared[name] = s
 		}
 	}
-	defer c.askAhead(src.Sources)()
+	defer c.askAhead(src)()
+	if err := c.owners(src.With); err != nil {
+		return err
+	}
 	busy := map[string]bool{}
 	var visit func(name string) error
 	visit = func(name string) error {
@@ -90,6 +93,7 @@ func (c *checker) resolveSources(src *syntax.Sources) error {
 			return err
 		}
 	}
+	c.sameOwners(src.With)
 	for _, s := range c.set.Sources {
 		for _, up := range c.set.Sources {
 			if findColumn(s.Columns, up.Name) != nil && s.Root() == up.Root() {
@@ -271,7 +275,7 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 	case s.Table != nil && c.withNamed(s.Table.Value) != nil:
 		at = s.Table.Pos
 		sql = c.compose(sqlText{from: s.Table, sql: "SELECT * FROM " + c.withNamed(s.Table.Value).name})
-		out.Relation.SQL = sql.sql
+		out.Relation.SQL, out.Relation.Owned = sql.sql, sql.owned
 	case s.Table != nil:
 		out.Relation.Table, at = s.Table.Value, s.Table.Pos
 	case s.SQL != nil:
@@ -281,7 +285,7 @@ func (c *checker) relation(out *Source, s *syntax.Source) (bool, error) {
 			return false, err
 		}
 		sql = c.compose(text)
-		out.Relation.SQL = sql.sql
+		out.Relation.SQL, out.Relation.Owned = sql.sql, sql.owned
 	default:
 		if !c.unpivot(out, s) {
 			return false, nil
@@ -310,10 +314,29 @@ type ahead struct {
 // askAhead asks for the columns of tables and SQL, several at once: the warehouse
 // does the work, and each answer waits for its source's turn. wait returns when
 // all have been answered.
-func (c *checker) askAhead(sources []*syntax.Source) (wait func()) {
+func (c *checker) askAhead(src *syntax.Sources) (wait func()) {
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var asking sync.WaitGroup
-	for _, s := range sources {
+	ask := func(rel *source.Relation) {
+		key := relationKey(rel)
+		if c.asked[key] != nil {
+			return
+		}
+		a := &ahead{done: make(chan struct{})}
+		c.asked[key] = a
+		asking.Go(func() {
+			defer close(a.done)
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			a.columns, a.err = c.env.Warehouse.Columns(c.ctx, rel)
+		})
+	}
+	for _, q := range src.With {
+		if found := c.withNamed(q.Name.Value); found != nil && q.Patient != nil {
+			ask(c.whole(found))
+		}
+	}
+	for _, s := range src.Sources {
 		rel := &source.Relation{Name: s.Name.Value}
 		switch {
 		case s.Table != nil && s.SQL == nil && c.withNamed(s.Table.Value) == nil && !c.namesBroken(s.Table.Value):
@@ -329,18 +352,7 @@ func (c *checker) askAhead(sources []*syntax.Source) (wait func()) {
 		default:
 			continue
 		}
-		key := relationKey(rel)
-		if c.asked[key] != nil {
-			continue
-		}
-		a := &ahead{done: make(chan struct{})}
-		c.asked[key] = a
-		asking.Go(func() {
-			defer close(a.done)
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			a.columns, a.err = c.env.Warehouse.Columns(c.ctx, rel)
-		})
+		ask(rel)
 	}
 	return asking.Wait
 }

@@ -20,6 +20,9 @@ type query struct {
 	// needs are the queries above it that its SQL names.
 	needs []*query
 	used  bool
+	// patient is the column that tells whose data a row is (rule 40); nil where
+	// none is declared, or none of that name is there.
+	patient *source.KeyColumn
 }
 
 // sqlText is SQL of the set with the place where it is written.
@@ -33,6 +36,7 @@ type sqlText struct {
 type composed struct {
 	sql   string
 	parts []composedPart
+	owned []source.Owned // the queries of it that say whose data a row is
 }
 
 // composedPart says that the SQL from start on is the text from skip on.
@@ -202,10 +206,19 @@ func (c *checker) namesBroken(sql string) bool {
 	return slices.ContainsFunc(c.needs(sql), func(q *query) bool { return c.badWith[q.name] })
 }
 
-// compose sets the queries that a source's SQL names before it. NOT
-// MATERIALIZED lets a narrowed key reach the tables through them.
+// compose sets the queries that a source's SQL names before it, and notes that
+// they are read.
 func (c *checker) compose(text sqlText) *composed {
 	needs := c.needs(text.sql)
+	for _, q := range needs {
+		q.used = true
+	}
+	return joined(needs, text)
+}
+
+// joined sets queries before a text. NOT MATERIALIZED lets a narrowed key reach
+// the tables through them.
+func joined(needs []*query, text sqlText) *composed {
 	if len(needs) == 0 {
 		return &composed{sql: text.sql, parts: []composedPart{{text: text}}}
 	}
@@ -214,12 +227,14 @@ func (c *checker) compose(text sqlText) *composed {
 	own, before, skip := ownWith(text.sql)
 	b.WriteString(before)
 	for i, q := range needs {
-		q.used = true
 		if i > 0 {
 			b.WriteString(", ")
 		}
 		b.WriteString(q.name + " AS NOT MATERIALIZED (\n")
 		out.parts = append(out.parts, composedPart{b.Len(), 0, q.text})
+		if q.patient != nil {
+			out.owned = append(out.owned, source.Owned{Start: b.Len(), End: b.Len() + len(q.text.sql), Patient: *q.patient})
+		}
 		b.WriteString(q.text.sql + "\n)")
 	}
 	if own {
@@ -246,6 +261,63 @@ func ownWith(sql string) (own bool, before string, skip int) {
 		return true, "WITH RECURSIVE ", m[1]
 	}
 	return true, "WITH ", m[1]
+}
+
+// whole is a query of with as a source of its own would read it.
+func (c *checker) whole(q *query) *source.Relation {
+	text := sqlText{from: q.text.from, sql: "SELECT * FROM " + q.name}
+	return &source.Relation{Name: q.name, SQL: joined(c.needs(text.sql), text).sql}
+}
+
+// owners finds the columns of queries that tell whose data a row is (rule 40).
+// A query that does not prepare is told of by the sources that read it.
+func (c *checker) owners(queries []*syntax.Query) error {
+	for _, declared := range queries {
+		q := c.withNamed(declared.Name.Value)
+		if q == nil || declared.Patient == nil {
+			continue
+		}
+		columns, err := c.columns(c.whole(q))
+		var bad *source.SQLError
+		if errors.As(err, &bad) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read the columns of query %q: %w", q.name, err)
+		}
+		col := findColumn(columns, declared.Patient.Value)
+		if col == nil {
+			var all []string
+			for _, col := range columns {
+				all = append(all, col.Name)
+			}
+			c.diags.Errorf(declared.Patient.Pos, "unknown-column", "column %q is not in query %q", declared.Patient.Value, q.name).
+				WithHint("%s", diag.DidYouMean(declared.Patient.Value, all))
+			continue
+		}
+		if c.keyType(declared.Patient.Pos, col) {
+			q.patient = &source.KeyColumn{Name: col.Name, Type: col.Type}
+		}
+	}
+	return nil
+}
+
+// sameOwners holds the patient columns of queries against those of sources:
+// both are compared with the same values.
+func (c *checker) sameOwners(queries []*syntax.Query) {
+	i := slices.IndexFunc(c.set.Sources, func(s *Source) bool { return s.Patient != nil })
+	if i < 0 {
+		return
+	}
+	s := c.set.Sources[i]
+	for _, declared := range queries {
+		q := c.withNamed(declared.Name.Value)
+		if q == nil || q.patient == nil || sameKeyKind(q.patient.Type.Kind, s.Patient.Type.Kind) {
+			continue
+		}
+		c.diags.Errorf(declared.Patient.Pos, "key-type", "column %q of query %q is %s, the patient column %q of source %q is %s",
+			q.patient.Name, q.name, typeName(q.patient.Type), s.Patient.Name, s.Name, typeName(s.Patient.Type)).WithRelated(s.Pos, "declared at")
+	}
 }
 
 // withNamed finds a query by the name of a table.

@@ -7,6 +7,7 @@ package plan
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"remit/mapping/check"
 	"remit/sql/source"
@@ -190,13 +191,45 @@ func (p *Pass) node(n *check.Node) {
 // instant can leave rows out.
 func (p *Pass) Tracked() bool { return p.From.Updated != nil }
 
+// Directory says that mappings of one source make what belongs to nobody from
+// rows that belong to patients (rule 40): where some of them are listed, their
+// pass is narrowed to what those rows name. A roster is no directory, it has all
+// its members.
+func Directory(mappings ...*check.Mapping) bool {
+	if len(mappings) == 0 {
+		return false
+	}
+	if from := mappings[0].From; from.Patient != nil || !owned(from.Relation) {
+		return false
+	}
+	return !slices.ContainsFunc(mappings, func(m *check.Mapping) bool { return slices.Contains(m.References, "Patient") })
+}
+
+// narrowed says that limits make the pass a directory of the patients listed.
+func (p *Pass) narrowed(limits source.Narrow) bool {
+	return limits.Patients != nil && Directory(p.Mappings...)
+}
+
+// owned says that the rows of a relation, or of the one that it unpivots, come
+// from a query that tells whose data they are.
+func owned(rel *source.Relation) bool {
+	for ; rel.Unpivot != nil; rel = rel.Unpivot.Of {
+	}
+	return len(rel.Owned) > 0
+}
+
 // Narrow gives the queries of the pass, one a stream, with the limits of a run:
 // the patients, the keys of the pass's source, Since and Until of limits.
 // Limits that the pass's source cannot meet (it declares no patient, or no
-// updated) are left out. A stream that is folded has that of its
-// constants, or nil.
+// updated) are left out, and so is Since for a directory narrowed to patients. A
+// stream that is folded has that of its constants, or nil.
 func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	root := p.Streams[0].Query
+	byOwner := p.narrowed(limits)
+	if byOwner {
+		// An entry may be new to the receiver although it did not change.
+		root.Narrow.Owners, limits.Since = limits.Patients, time.Time{}
+	}
 	byPatient := false
 	if p.From.Patient != nil {
 		root.Narrow.Patient = *p.From.Patient
@@ -241,7 +274,10 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 				q.Narrow.PatientsNot = limits.PatientsNot
 			}
 		}
-		if byTime || byPatient && !direct || p.Narrowed && !direct {
+		if byOwner {
+			q.Narrow.Owners = limits.Patients
+		}
+		if byTime || byOwner || byPatient && !direct || p.Narrowed && !direct {
 			// Rows without a key have no parent; Nulls tells them.
 			q.Parent, q.NullKeys = &root, false
 		}
@@ -265,7 +301,7 @@ func keys(limits source.Narrow) bool {
 func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 	byPatient := p.From.Patient != nil && patients(limits)
 	byTime := p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero())
-	if byTime || keys(limits) || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
+	if byTime || keys(limits) || p.narrowed(limits) || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
 		return nil
 	}
 	out := make([]*source.Query, len(p.Streams))

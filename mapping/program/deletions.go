@@ -51,6 +51,9 @@ func (r *runner) vanished(u *unit) error {
 	}
 	r.id = id
 	r.stamp(u)
+	if r.narrowed && u.tracked && !r.updated.After(r.request.Since) {
+		return nil // it did not change since then
+	}
 	if err := r.delete(u, r.updated); err != nil {
 		return err
 	}

@@ -58,7 +58,9 @@ type Reach uint8
 const (
 	// PatientData belongs to one patient: its source declares patient.
 	PatientData Reach = iota
-	// Shared belongs to nobody: Organization, Practitioner.
+	// Shared belongs to nobody: Organization, Practitioner. Where patients are
+	// listed it is narrowed to whom their rows name, if its source can tell (see
+	// Type.Directory).
 	Shared
 	// Roster refers to many patients: Group. It is left out wherever only
 	// some patients are exported, but for the roster asked for.
@@ -73,6 +75,10 @@ type Type struct {
 	// Tracked says that every mapping of the type declares updated; others
 	// are returned whatever Since says (BE-077).
 	Tracked bool
+	// Directory says that some mapping of the type is narrowed, where
+	// Request.Patients lists patients, to whom their rows name (rule 40). Since
+	// then leaves nothing out: what is new to a receiver need not have changed.
+	Directory bool
 	// Ownerless says that removed rows of some mapping of the type do not tell
 	// whose they were: their deletions are told only where no patient is left
 	// out (see Request.Patients and Request.Chosen).
@@ -129,6 +135,7 @@ func types(mappings []*check.Mapping) []Type {
 		t.Reach = widest(t.Reach, reachOf(m))
 		t.Tracked = t.Tracked && m.From.Updated != nil
 		t.Ownerless = t.Ownerless || ownerless(m.From)
+		t.Directory = t.Directory || plan.Directory(m)
 	}
 	slices.SortFunc(out, func(a, b *Type) int { return cmp.Compare(a.Name, b.Name) })
 	list := make([]Type, 0, len(out))
@@ -186,7 +193,8 @@ type Request struct {
 	// values; Run does not know it. It goes with Pass.
 	Any []source.ColumnValues `json:"-"`
 	// Patients, where not nil, lists the only patients wanted, by the
-	// warehouse's own patient value (see Program.Patients).
+	// warehouse's own patient value (see Program.Patients). What belongs to
+	// nobody is narrowed to whom their rows name, see Type.Directory.
 	Patients []string `json:"patients,omitempty"`
 	// Without lists patients, by the same value, whose rows are left out. Rows
 	// without a patient stay, and a roster keeps its references (see Strike).
@@ -381,11 +389,35 @@ func (p *Program) Run(ctx context.Context, snap source.Snapshot, r Request, emit
 		if len(mappings) == 0 {
 			continue
 		}
-		if err := p.runPass(ctx, snap, &r, p.compileWith(mappings, r.options()), emit, report); err != nil {
-			return report, err
+		for _, apart := range p.apart(mappings, &r) {
+			if err := p.runPass(ctx, snap, &r, p.compileWith(apart, r.options()), emit, report); err != nil {
+				return report, err
+			}
 		}
 	}
 	return report, nil
+}
+
+// apart deals the mappings of a pass out where one reading of its rows cannot
+// serve them all: a directory of listed patients sees fewer of them than a
+// roster of the same source.
+func (p *Program) apart(mappings []*check.Mapping, r *Request) [][]*check.Mapping {
+	whole := [][]*check.Mapping{mappings}
+	if r.Patients == nil {
+		return whole
+	}
+	var rosters, others []*check.Mapping
+	for _, m := range mappings {
+		if reachOf(m) == Roster {
+			rosters = append(rosters, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	if rosters == nil || others == nil || !plan.Directory(others...) {
+		return whole
+	}
+	return [][]*check.Mapping{rosters, others}
 }
 
 // Position is the place in the mapping set that an origin stands for.

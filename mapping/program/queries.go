@@ -1,6 +1,9 @@
 package program
 
-import "remit/sql/source"
+import (
+	"remit/mapping/check"
+	"remit/sql/source"
+)
 
 // Query is one ordered query that a run makes: one stream of one pass.
 type Query struct {
@@ -34,24 +37,32 @@ func (p *Program) Queries(r Request) []Query {
 		if len(mappings) == 0 {
 			continue
 		}
-		var names, types []string
-		for _, m := range mappings {
-			names = append(names, m.Name)
-			types = appendOnce(types, m.Type.Name())
+		for _, apart := range p.apart(mappings, &r) {
+			out = p.queries(out, i, apart, &r)
 		}
-		pass := p.compileWith(mappings, r.options()).plan
-		for k, q := range pass.Narrow(r.limits(pass.From)) {
-			if q == nil {
-				continue // of a row of its parent alone
-			}
-			one := Query{Pass: i + 1, Source: pass.Streams[k].Source.Name, Mappings: names, Types: types, Query: q}
-			if parent := pass.Streams[k].Parent; parent >= 0 {
-				one.Parent = pass.Streams[parent].Source.Name
-			} else {
-				one.Makes = pass.Folded()
-			}
-			out = append(out, one)
+	}
+	return out
+}
+
+// queries appends what a pass over mappings asks.
+func (p *Program) queries(out []Query, at int, mappings []*check.Mapping, r *Request) []Query {
+	var names, types []string
+	for _, m := range mappings {
+		names = append(names, m.Name)
+		types = appendOnce(types, m.Type.Name())
+	}
+	pass := p.compileWith(mappings, r.options()).plan
+	for k, q := range pass.Narrow(r.limits(pass.From)) {
+		if q == nil {
+			continue // of a row of its parent alone
 		}
+		one := Query{Pass: at + 1, Source: pass.Streams[k].Source.Name, Mappings: names, Types: types, Query: q}
+		if parent := pass.Streams[k].Parent; parent >= 0 {
+			one.Parent = pass.Streams[parent].Source.Name
+		} else {
+			one.Makes = pass.Folded()
+		}
+		out = append(out, one)
 	}
 	return out
 }

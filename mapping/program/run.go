@@ -31,6 +31,9 @@ type runner struct {
 	ahead   bool       // the root's stream stands on a row not yet taken
 	head    headRow
 	lenient bool
+	// narrowed says that the pass is a directory of listed patients, whose rows
+	// come whatever Since says.
+	narrowed bool
 	// nullKeys and twice count rows of the parent that were passed over.
 	nullKeys, twice int64
 	failed          *plan.Stream // whose stream ended in an error
@@ -155,6 +158,7 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 	}
 	defer r.account()
 	limits := req.limits(c.plan.From)
+	r.narrowed = limits.Patients != nil && plan.Directory(c.plan.Mappings...)
 	queries := c.plan.Narrow(limits)
 	if r.root, err = snap.Stream(ctx, queries[0]); err != nil {
 		return r.fault(ctx, snap, c.plan.Streams[0], queries[0], fmt.Errorf("open source %q: %w", c.plan.From.Name, err))

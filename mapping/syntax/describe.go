@@ -70,6 +70,7 @@ func Describe() []Block {
 			Keys: []Key{
 				{Name: "has", Form: TextPairs, Doc: "What the warehouse may have, a table or a column of one, and the SQL to take then; the first that it has counts.", Rules: []int{38}, Example: "{claims.eligibility.person_id: eligibility.person.sql}"},
 				{Name: "sql", Form: AText, Doc: "The SQL, or a file with it; beside `has`, where the warehouse has none of that.", Rules: []int{4, 38}, Example: "eligibility.sql"},
+				{Name: "patient", Form: AText, Doc: "The column that tells whose data a row is. In an export of some members, sources that belong to nobody see of the query those members' rows alone: a directory then holds whom they name.", Rules: []int{40}, Example: "patient_id"},
 			},
 		},
 		{

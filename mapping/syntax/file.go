@@ -33,6 +33,8 @@ type Query struct {
 	// Has pairs what the warehouse may have with the SQL to take then.
 	Has []*Pair
 	SQL *Text
+	// Patient is the column that tells whose data a row is (rule 40).
+	Patient *Text
 	// Broken says that a key was refused.
 	Broken bool
 }

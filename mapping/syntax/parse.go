@@ -11,7 +11,7 @@ import (
 
 var (
 	sourcesKeys  = []string{"currency", "timezone", "dates", "money", "empty", "trim", "with", "sources", "maps", "systems"}
-	queryKeys    = []string{"has", "sql"}
+	queryKeys    = []string{"has", "sql", "patient"}
 	sourceKeys   = []string{"table", "sql", "unpivot", "n", "columns", "where", "parent", "key", "order", "header", "patient", "updated", "removed", "unique", "currency", "timezone", "dates", "money", "empty", "trim"}
 	mappingKeys  = []string{"resource", "profile", "from", "where", "id", "set", "views", "unmapped"}
 	viewKeys     = []string{"profile", "drop"}
@@ -111,6 +111,8 @@ func (w *walker) query(name, n *yaml.Node) *Query {
 			})
 		case "sql":
 			q.SQL = w.scalar(v, "a file name or SQL")
+		case "patient":
+			q.Patient = w.scalar(v, "a column name")
 		default:
 			w.unknown(k, "a query", queryKeys)
 			q.Broken = true

@@ -143,6 +143,10 @@ func notes(x *control.Export, o *order, types []program.Type) []Note {
 			all = append(all, Note{Severity: "information", Code: "informational", Expression: t.Name, Text: fmt.Sprintf(
 				"%s: the warehouse does not track changes of all its rows, so resources are returned whatever _since and _until say.", t.Name)})
 		}
+		if t.Tracked && t.Directory && o.Limited && !o.Since.IsZero() && slices.Contains(wanted, t.Name) {
+			all = append(all, Note{Severity: "information", Code: "informational", Expression: t.Name, Text: fmt.Sprintf(
+				"%s: of an export of some patients it holds whom their records name, returned whatever _since says.", t.Name)})
+		}
 		// Whether somebody is left out is not told: the note is the same for all.
 		if t.Ownerless && !o.Since.IsZero() && slices.Contains(wanted, t.Name) {
 			all = append(all, Note{Severity: "information", Code: "informational", Expression: t.Name, Text: fmt.Sprintf(

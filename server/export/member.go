@@ -119,7 +119,8 @@ func (e *Engine) resolveMade(ctx context.Context, s *session, o *order, x *contr
 }
 
 // requests are the order in the program's words: one, or with members who
-// joined since, a second one that reads their history (BE-078).
+// joined since, three: what those who were there had since then, the history of
+// those who joined (BE-078), and what belongs to nobody, once for all of them.
 func (o *order) requests(types []program.Type) []program.Request {
 	r := o.request(types)
 	if o.Since.IsZero() || len(o.joined) == 0 || !o.Limited {
@@ -129,21 +130,20 @@ func (o *order) requests(types []program.Type) []program.Request {
 		_, ok := slices.BinarySearch(o.joined, p)
 		return ok
 	}
-	joined := r
-	joined.Since, joined.Roster, joined.Types, joined.Patients = time.Time{}, "", []string{}, []string{}
-	for _, p := range r.Patients {
-		if had(p) {
-			joined.Patients = append(joined.Patients, p)
-		}
+	reaches := func(name string, reach program.Reach) bool {
+		return slices.ContainsFunc(types, func(t program.Type) bool { return t.Name == name && t.Reach == reach })
 	}
-	r.Patients = slices.DeleteFunc(r.Patients, had)
-	for _, t := range types {
-		if t.Reach == program.PatientData && slices.Contains(r.Types, t.Name) {
-			joined.Types = append(joined.Types, t.Name)
-		}
+	of := func(reach program.Reach) []string {
+		return slices.DeleteFunc(slices.Clone(r.Types), func(name string) bool { return !reaches(name, reach) })
 	}
+	joined, shared := r, r
+	joined.Since, joined.Roster, joined.Types = time.Time{}, "", of(program.PatientData)
+	joined.Patients = slices.DeleteFunc(slices.Clone(r.Patients), func(p string) bool { return !had(p) })
 	if len(joined.Patients) == 0 || len(joined.Types) == 0 {
 		return []program.Request{r}
 	}
-	return []program.Request{r, joined}
+	shared.Types = of(program.Shared)
+	r.Types = slices.DeleteFunc(slices.Clone(r.Types), func(name string) bool { return reaches(name, program.Shared) })
+	r.Patients = slices.DeleteFunc(slices.Clone(r.Patients), had)
+	return slices.DeleteFunc([]program.Request{r, joined, shared}, func(r program.Request) bool { return len(r.Types) == 0 })
 }

@@ -56,6 +56,7 @@ type span struct {
 	start, end int
 	part       Part
 	index      int
+	skip       int // bytes of the piece that stand before
 }
 
 // Locate tells which piece of the mapping's SQL holds the 0-based byte offset
@@ -64,7 +65,7 @@ type span struct {
 func (s *Statement) Locate(offset int) (part Part, index, at int, ok bool) {
 	for _, p := range s.spans {
 		if offset >= p.start && offset <= p.end+1 { // +1: the newline before the bracket
-			return p.part, p.index, min(offset-p.start, p.end-p.start), true
+			return p.part, p.index, p.skip + min(offset-p.start, p.end-p.start), true
 		}
 	}
 	return 0, 0, -1, false
@@ -136,7 +137,7 @@ func (r *renderer) typed(q *Query) {
 	}
 	r.columns(q.Where, PartWhere, len(q.Columns))
 	r.text("\nFROM ")
-	r.source(q)
+	r.source(q, true)
 }
 
 // Scalars writes the second query that Describe prepares: all expressions of q
@@ -145,7 +146,7 @@ func (d *Dialect) Scalars(q *Query) (*Statement, error) {
 	r := newRenderer(d, q, time.Time{})
 	r.typing = true
 	r.text("SELECT 1 FROM ")
-	r.source(q)
+	r.source(q, true)
 	r.scalar(q)
 	return r.done()
 }
@@ -190,7 +191,8 @@ type renderer struct {
 	err      error
 	casts    map[int]string // of the columns, see SelectAs
 	named    names
-	typing   bool // types are asked for: a wrap that cannot change them is left out
+	owners   []string // of the query whose relation is written, see Narrow.Owners
+	typing   bool     // types are asked for: a wrap that cannot change them is left out
 	snapshot bool
 }
 
@@ -308,9 +310,13 @@ func (r *renderer) columns(exprs []Expr, part Part, first int) {
 	}
 }
 
-// source writes the FROM item of a query and the snapshot beside it.
-func (r *renderer) source(q *Query) {
-	r.relation(q.From, true)
+// source writes the FROM item of a query and the snapshot beside it. own is true
+// for the outermost query.
+func (r *renderer) source(q *Query, own bool) {
+	outer := r.owners
+	r.owners = q.Narrow.Owners
+	r.relation(q.From, own)
+	r.owners = outer
 	if r.snapshot {
 		r.text(" CROSS JOIN snapshot")
 	}
@@ -435,6 +441,8 @@ func (r *renderer) plain(rel *Relation, own bool) {
 		if own {
 			r.spans = append(r.spans, span{start: start, end: r.b.Len(), part: PartRelation})
 		}
+	case r.owners != nil && len(rel.Owned) > 0:
+		r.owned(rel, own)
 	default:
 		if own {
 			r.expr(rel.SQL, PartRelation, 0)
@@ -443,6 +451,52 @@ func (r *renderer) plain(rel *Relation, own bool) {
 		}
 	}
 	r.text(" AS " + name)
+}
+
+// owned writes a relation's SQL, each of its owned parts within a query that
+// keeps the rows of the owners: so written, both engines carry the condition to
+// the tables below, and to their indexes.
+func (r *renderer) owned(rel *Relation, own bool) {
+	piece := func(from, to int) {
+		start := r.b.Len()
+		r.text(rel.SQL[from:to])
+		if own {
+			r.spans = append(r.spans, span{start: start, end: r.b.Len(), part: PartRelation, skip: from})
+		}
+	}
+	r.text("(\n")
+	at := 0
+	for _, o := range rel.Owned {
+		if o.Start < at || o.End < o.Start || o.End > len(rel.SQL) {
+			r.fail(errors.New("owned parts out of order"))
+			return
+		}
+		piece(at, o.Start)
+		r.text("SELECT * FROM (\n")
+		piece(o.Start, o.End)
+		r.text("\n) AS _owned WHERE ")
+		r.oneOf("_owned."+r.ident(o.Patient.Name), o.Patient.Type, r.owners)
+		at = o.End
+	}
+	piece(at, len(rel.SQL))
+	r.text("\n)")
+}
+
+// oneOf writes that an expression of type t is one of the values.
+func (r *renderer) oneOf(x string, t Type, values []string) {
+	if len(values) == 1 {
+		// A plain equality reaches, by way of joins, the tables on their other side.
+		r.text(x + " = " + r.bind(Arg{Text: values[0], Type: t}))
+		return
+	}
+	r.args = append(r.args, Arg{List: values, Type: t})
+	if r.d.Any != nil {
+		if text := r.d.Any(x, len(r.args), len(values), t); text != "" {
+			r.text(text)
+			return
+		}
+	}
+	r.text(x + " IN (" + r.d.Rows(len(r.args), []Type{t}) + ")")
 }
 
 func (r *renderer) unpivot(rel *Relation) {
@@ -535,14 +589,7 @@ func (u *Unpivot) Numbers() ([]UnpivotNumber, error) {
 // rest writes FROM and WHERE. own is true for the outermost query.
 func (r *renderer) rest(q *Query, own bool) {
 	r.text("\nFROM ")
-	if own {
-		r.source(q)
-	} else {
-		r.relation(q.From, false)
-		if r.snapshot {
-			r.text(" CROSS JOIN snapshot")
-		}
-	}
+	r.source(q, own)
 	c := conditions{r: r, next: "\nWHERE "}
 	if !q.NullKeys || !own {
 		for _, k := range q.Key {
@@ -741,6 +788,18 @@ func (r *renderer) compare(q *Query, keys []KeyColumn, values []string, after bo
 
 // in writes that the columns are one of the rows.
 func (r *renderer) in(q *Query, keys []KeyColumn, rows [][]string) {
+	if len(keys) == 1 {
+		values := make([]string, len(rows))
+		for i, row := range rows {
+			if len(row) != 1 {
+				r.fail(fmt.Errorf("a key of %d parts where 1 is wanted", len(row)))
+				return
+			}
+			values[i] = row[0]
+		}
+		r.oneOf(r.column(q, keys[0]), r.keyType(q, keys[0]), values)
+		return
+	}
 	types := make([]Type, len(keys))
 	left := make([]string, len(keys))
 	first := len(r.args) + 1
@@ -758,29 +817,14 @@ func (r *renderer) in(q *Query, keys []KeyColumn, rows [][]string) {
 		r.args = append(r.args, Arg{List: list, Type: types[i]})
 	}
 	if len(rows) == 1 {
-		// A plain equality reaches, by way of joins, the tables on their other side.
-		r.args = r.args[:first-1]
+		r.args = r.args[:first-1] // as in oneOf
 		for i := range left {
 			left[i] += " = " + r.bind(Arg{Text: rows[0][i], Type: types[i]})
 		}
-		text := strings.Join(left, " AND ")
-		if len(left) > 1 {
-			text = "(" + text + ")"
-		}
-		r.text(text)
+		r.text("(" + strings.Join(left, " AND ") + ")")
 		return
 	}
-	lhs := left[0]
-	if len(left) == 1 && r.d.Any != nil {
-		if text := r.d.Any(lhs, first, len(rows), types[0]); text != "" {
-			r.text(text)
-			return
-		}
-	}
-	if len(left) > 1 {
-		lhs = "(" + strings.Join(left, ", ") + ")"
-	}
-	r.text(lhs + " IN (" + r.d.Rows(first, types) + ")")
+	r.text("(" + strings.Join(left, ", ") + ") IN (" + r.d.Rows(first, types) + ")")
 }
 
 // updated writes Since, Until and SinceAlso (mapping language, rule 29).

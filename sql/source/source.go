@@ -188,6 +188,10 @@ type Relation struct {
 	// Unpivot turns repeated columns of another relation into rows.
 	Unpivot *Unpivot
 
+	// Owned are the parts of SQL whose rows belong to patients, in the order of
+	// the text and apart from each other: Narrow.Owners reaches into them.
+	Owned []Owned
+
 	// Trim and Empty wrap every column not named in Keep before an expression
 	// sees it (mapping language, rule 26). They need Columns.
 	Trim  bool
@@ -197,6 +201,13 @@ type Relation struct {
 	// Columns as told by Source.Columns for the unwrapped relation; an adapter
 	// uses it to render Trim and Empty. Nil while unknown.
 	Columns []Column
+}
+
+// Owned is a query within a relation's SQL (the named one of a WITH, say), from
+// byte Start to End, whose rows belong to the patient in one of its columns.
+type Owned struct {
+	Start, End int
+	Patient    KeyColumn
 }
 
 // Empty lists the tokens that mean "no value" in a relation's columns.
@@ -275,6 +286,10 @@ type Narrow struct {
 	// PatientNull asks for the rows without a patient alone, which no range
 	// and no list holds.
 	PatientNull bool
+	// Owners, where not nil, lists the only patients whose rows the relation's
+	// Owned parts, and those of the relation that it unpivots, are to yield. It
+	// needs no Patient, and leaves a relation without such parts as it is.
+	Owners []string
 
 	// KeyAfter and KeyUpTo bound a range (after, upTo] of the leading key
 	// columns; nil means unbounded. They may name fewer parts than the key has.

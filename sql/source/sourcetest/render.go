@@ -52,6 +52,9 @@ func Render(t *testing.T, d *source.Dialect, dir string) {
 	}
 }
 
+// ownedSQL reads from two queries that tell whose data their rows are.
+const ownedSQL = "WITH claim AS NOT MATERIALIZED (\nSELECT * FROM m\n), rx AS NOT MATERIALIZED (\nSELECT * FROM p -- of the pharmacy\n)\nSELECT npi FROM claim UNION SELECT npi FROM rx"
+
 // renderQueries are queries that together use every part of source.Query.
 func renderQueries() map[string]*source.Query {
 	claimColumns := []source.Column{
@@ -83,9 +86,15 @@ func renderQueries() map[string]*source.Query {
 		"null-keys":    {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, NullKeys: true, Parent: parent},
 		"patient-null": {From: claim, Columns: exprs("claim_id"), Key: key, Narrow: source.Narrow{Patient: textKey("patient_id")[0], PatientNull: true}},
 		"patient-list": {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Patient: textKey("patient_id")[0], Patients: []string{`a"b`, "c"}}},
-		"keys":         {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Keys: [][]string{{"a", "1"}, {"b", "2"}}}},
-		"child":        {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Parent: parent},
-		"distinct":     {From: line, Columns: exprs("data_source", "claim_id", "n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Distinct: true},
+		"owners": {From: &source.Relation{Name: "provider", SQL: ownedSQL, Owned: []source.Owned{
+			{Start: strings.Index(ownedSQL, "SELECT * FROM m"), End: strings.Index(ownedSQL, "\n), rx"), Patient: textKey("Person")[0]},
+			{Start: strings.Index(ownedSQL, "SELECT * FROM p"), End: strings.Index(ownedSQL, "\n)\n"), Patient: source.KeyColumn{Name: "who", Type: integerType}}}},
+			Columns: exprs("npi"), Key: textKey("npi"), Narrow: source.Narrow{Owners: []string{"1", "2"}}, Parent: &source.Query{
+				From: &source.Relation{Name: "a", SQL: "SELECT 1 AS npi", Owned: []source.Owned{{End: len("SELECT 1 AS npi"), Patient: textKey("npi")[0]}}},
+				Key:  textKey("npi"), Narrow: source.Narrow{Owners: []string{"1"}}}},
+		"keys":     {From: line, Columns: exprs("n"), Key: key, Narrow: source.Narrow{Keys: [][]string{{"a", "1"}, {"b", "2"}}}},
+		"child":    {From: line, Columns: exprs("n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Parent: parent},
+		"distinct": {From: line, Columns: exprs("data_source", "claim_id", "n"), Key: key, Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Distinct: true},
 		"updated": {From: claim, Columns: exprs("claim_id"), Key: key, Narrow: source.Narrow{Updated: source.KeyColumn{Name: "loaded"},
 			Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Until: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), UntilInclusive: true,
 			SinceAlso: []*source.Query{{From: line, Key: key, Where: exprs("n > 0"), Narrow: source.Narrow{Updated: source.KeyColumn{Name: "changed", Type: source.Type{Kind: source.KindTimestamp}}}}}}},

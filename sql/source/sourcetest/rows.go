@@ -279,6 +279,42 @@ func testPatients(t *testing.T, target Target) {
 	}
 }
 
+// testOwners narrows what belongs to nobody to the rows of some owners, by way
+// of the queries that tell whose data a row is, and an unpivot of such rows.
+func testOwners(t *testing.T, target Target) {
+	w, _ := target.Open(t, `CREATE TABLE seen (who VARCHAR, npi VARCHAR, npi_2 VARCHAR);
+INSERT INTO seen VALUES ('m1', 'a', 'x'), ('m1', 'b', 'y'), ('m2', 'b', 'x'), ('m3', 'c', 'z'), (NULL, 'd', 'z');
+CREATE TABLE known (npi VARCHAR);
+INSERT INTO known VALUES ('k')`)
+	s := snapshot(t, w)
+	sql := "WITH named AS NOT MATERIALIZED (\nSELECT * FROM seen -- all\n)\nSELECT DISTINCT npi, npi_2 FROM named UNION ALL SELECT npi, npi FROM known"
+	start := strings.Index(sql, "SELECT * FROM seen")
+	directory := &source.Relation{Name: "r", SQL: sql, Columns: []source.Column{{Name: "npi", Type: textType}, {Name: "npi_2", Type: textType}},
+		Owned: []source.Owned{{Start: start, End: strings.Index(sql, "\n)"), Patient: textKey("who")[0]}}}
+	for _, test := range []struct {
+		name   string
+		owners []string
+		want   [][]string
+	}{
+		{"everybody", nil, [][]string{{"a"}, {"b"}, {"b"}, {"c"}, {"d"}, {"k"}}},
+		{"one", []string{"m2"}, [][]string{{"b"}, {"k"}}},
+		{"several", []string{"m1", "m3", "nobody"}, [][]string{{"a"}, {"b"}, {"c"}, {"k"}}},
+		{"nobody", []string{}, [][]string{{"k"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			q := &source.Query{From: directory, Columns: exprs("npi"), Key: textKey("npi"), Narrow: source.Narrow{Owners: test.owners}}
+			wantRows(t, read(t, s, q), test.want)
+		})
+	}
+	unpivot := &source.Query{
+		From: &source.Relation{Name: "each", Unpivot: &source.Unpivot{Of: directory, From: "2", To: "2", Columns: []source.UnpivotColumn{{Name: "other", Pattern: "npi_{n}"}}}},
+		// A child of it is narrowed as its parent is.
+		Columns: exprs("other"), Key: textKey("npi"), Order: []source.KeyColumn{{Name: "n", Type: integerType}}, Narrow: source.Narrow{Owners: []string{"m1"}},
+		Parent: &source.Query{From: directory, Key: textKey("npi"), Narrow: source.Narrow{Owners: []string{"m2"}}},
+	}
+	wantRows(t, read(t, s, unpivot), [][]string{{"y"}, {"k"}})
+}
+
 func testKeys(t *testing.T, target Target) {
 	script, sorted := nastyTable()
 	w, _ := target.Open(t, script)

@@ -34,6 +34,7 @@ func Run(t *testing.T, target Target) {
 		{"KeyRangesOfIntegers", testIntegerKeyRanges},
 		{"NullKeys", testNullKeys},
 		{"Patients", testPatients},
+		{"Owners", testOwners},
 		{"Keys", testKeys},
 		{"Updated", testUpdated},
 		{"SinceAlso", testSinceAlso},
