@@ -12,11 +12,14 @@ SELECT c.*,
                 (SELECT substr(max(CAST(e.enrollment_start_date AS VARCHAR) || e.payer), 11) FROM eligibility e
                  WHERE e.data_source = c.data_source AND e.patient_id = c.patient_id)) AS payer
 FROM (SELECT m.*,
-             row_number() OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id ORDER BY m.claim_line_number) AS line_rank,
-             sum(m.charge_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_charge,
-             sum(m.allowed_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_allowed,
-             sum(m.paid_amount) OVER (PARTITION BY m.patient_id, m.data_source, m.claim_id) AS total_paid
-      FROM medical_claim m) c
+             row_number() OVER lines AS line_rank,
+             sum(m.charge_amount) OVER lines AS total_charge,
+             sum(m.allowed_amount) OVER lines AS total_allowed,
+             sum(m.paid_amount) OVER lines AS total_paid
+      FROM medical_claim m
+      -- From the first line on, which is all of them: one window for rank and sums.
+      WINDOW lines AS (PARTITION BY m.patient_id, m.data_source, m.claim_id ORDER BY m.claim_line_number
+                       ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)) c
 -- The last span of the product that begins by the day, if it holds the day.
 LEFT JOIN LATERAL (
   SELECT e.enrollment_start_date, e.enrollment_end_date, e.span_key, e.payer FROM eligibility e

@@ -7,9 +7,9 @@ SELECT m.data_source, m.claim_id, m.claim_line_number, m.patient_id,
        CASE WHEN m.hcpcs_code IS NULL THEN NULL
             WHEN translate(substr(m.hcpcs_code, 1, 4), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS hcpcs_system,
        m.hcpcs_modifier_1, m.hcpcs_modifier_2, m.hcpcs_modifier_3, m.hcpcs_modifier_4, m.hcpcs_modifier_5,
-       CASE WHEN translate(substr(m.hcpcs_modifier_1, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_1,
-       CASE WHEN translate(substr(m.hcpcs_modifier_2, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_2,
-       CASE WHEN translate(substr(m.hcpcs_modifier_3, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_3,
-       CASE WHEN translate(substr(m.hcpcs_modifier_4, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_4,
-       CASE WHEN translate(substr(m.hcpcs_modifier_5, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_5
+       CASE WHEN m.hcpcs_modifier_1 IS NULL THEN NULL WHEN translate(substr(m.hcpcs_modifier_1, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_1,
+       CASE WHEN m.hcpcs_modifier_2 IS NULL THEN NULL WHEN translate(substr(m.hcpcs_modifier_2, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_2,
+       CASE WHEN m.hcpcs_modifier_3 IS NULL THEN NULL WHEN translate(substr(m.hcpcs_modifier_3, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_3,
+       CASE WHEN m.hcpcs_modifier_4 IS NULL THEN NULL WHEN translate(substr(m.hcpcs_modifier_4, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_4,
+       CASE WHEN m.hcpcs_modifier_5 IS NULL THEN NULL WHEN translate(substr(m.hcpcs_modifier_5, 1, 1), '0123456789', '') = '' THEN 'cpt' ELSE 'hcpcs' END AS modifier_system_5
 FROM medical_claim m
