@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"time"
 
@@ -509,6 +510,11 @@ func (r *runner) rowLimit() int {
 }
 
 func (s *stream) keep() {
+	if len(s.cells)+len(s.next) > cap(s.cells) {
+		// In doubles, as a roster has a great many rows: see r4.Resource.
+		s.cells = slices.Grow(s.cells, max(len(s.next), len(s.cells)))
+		s.data = slices.Grow(s.data, len(s.data))
+	}
 	for _, v := range s.next {
 		s.add(v)
 	}

@@ -2,6 +2,7 @@ package r4
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -16,7 +17,17 @@ import (
 // boolean where one belongs is written as a string, a second value of an
 // element that does not repeat makes an array, and bytes that are not UTF-8
 // become U+FFFD.
-func (r *Resource) AppendJSON(dst []byte) []byte { return r.AppendNodeJSON(dst, Root) }
+func (r *Resource) AppendJSON(dst []byte) []byte {
+	if len(r.nodes) > manyNodes {
+		// About what it comes to, in place of many steps that each leave their
+		// megabytes behind.
+		dst = slices.Grow(dst, len(r.text)+12*len(r.nodes))
+	}
+	return r.AppendNodeJSON(dst, Root)
+}
+
+// manyNodes is what few resources have beside rosters.
+const manyNodes = 4096
 
 // AppendNodeJSON appends n alone: an object, or a primitive's value. A
 // primitive without a value is written as the object of its id and extensions.

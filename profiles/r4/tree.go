@@ -79,7 +79,7 @@ func (r *Resource) AddResource(parent Node, e *Element, t *Type, o Origin) Node 
 func (r *Resource) add(parent Node, elem, typ uint16, o Origin) Node {
 	at := len(r.nodes)
 	if at == cap(r.nodes) {
-		r.nodes = slices.Grow(r.nodes, 1)
+		r.grow()
 	}
 	r.nodes = r.nodes[:at+1]
 	n := Node(at)
@@ -103,6 +103,14 @@ func (r *Resource) add(parent Node, elem, typ uint16, o Origin) Node {
 	c.prev = f.prev
 	f.prev = n
 	return n
+}
+
+// grow doubles the arena, the room of its values with that of its nodes: a roster
+// of many thousand members takes megabytes, and the lesser steps of append would
+// leave several times that behind as garbage.
+func (r *Resource) grow() {
+	r.nodes = slices.Grow(r.nodes, max(1, len(r.nodes)))
+	r.text = slices.Grow(r.text, len(r.text))
 }
 
 // link makes n, which has no siblings, the last child of parent.

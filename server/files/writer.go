@@ -94,9 +94,18 @@ func (w *Writer) Write(line []byte) error {
 	if w.err != nil || w.done {
 		return errors.Join(w.err, errors.New("write to a file that is over"))
 	}
-	w.lines = append(append(w.lines, line...), '\n')
 	w.info.Count++
 	w.info.Bytes += int64(len(line)) + 1
+	if len(line) >= block {
+		// A line of megabytes is not copied once more.
+		if err := w.flush(); err != nil {
+			return err
+		}
+		err := w.compress(line)
+		w.lines = append(w.lines, '\n')
+		return err
+	}
+	w.lines = append(append(w.lines, line...), '\n')
 	if len(w.lines) >= block {
 		return w.flush()
 	}
@@ -107,10 +116,14 @@ func (w *Writer) Write(line []byte) error {
 func (w *Writer) Info() Info { return w.info }
 
 func (w *Writer) flush() error {
-	w.sum.Write(w.lines)
-	_, err := w.zip.Write(w.lines)
+	err := w.compress(w.lines)
 	w.lines = w.lines[:0]
-	if err != nil {
+	return err
+}
+
+func (w *Writer) compress(b []byte) error {
+	w.sum.Write(b)
+	if _, err := w.zip.Write(b); err != nil {
 		w.err = fault("write file", err)
 	}
 	return w.err
@@ -298,6 +311,14 @@ func (s *Set) close(name string, r *series) error {
 		return err
 	}
 	s.parts = append(s.parts, Part{Series: name, Seq: r.seq, Object: s.object(name, r.seq), Info: info})
+	return nil
+}
+
+// Cut ends the file that a series has open: its next line begins another.
+func (s *Set) Cut(name string) error {
+	if r := s.series[name]; r != nil && r.w != nil {
+		return s.close(name, r)
+	}
 	return nil
 }
 
