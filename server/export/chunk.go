@@ -2,8 +2,6 @@ package export
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,15 +20,6 @@ import (
 // maxLine is the longest line a client is sure to read (BE-201).
 const maxLine = 10_000_000 - 1
 
-// digest stands for a resource's type and id.
-type digest [16]byte
-
-func digestOf(typ string, id []byte) digest {
-	var buf [128]byte // more than a type's name and the longest legal id
-	sum := sha256.Sum256(append(append(append(buf[:0], typ...), '/'), id...))
-	return digest(sum[:16])
-}
-
 // Waits of a chunk that this node cannot run now.
 const (
 	notShared = 500 * time.Millisecond // the owner is opening the snapshot, or lost
@@ -39,12 +28,6 @@ const (
 
 // maxStarts bounds how often a chunk is started, whatever lost the attempts.
 const maxStarts = 30
-
-// digestOfURL is digestOf for "Type/id".
-func digestOfURL(url string) digest {
-	sum := sha256.Sum256([]byte(url))
-	return digest(sum[:16])
-}
 
 // chunk is the handler of chunk jobs: it runs one chunk into files, which
 // nobody sees before the whole export is complete. Where the export's snapshot
@@ -150,7 +133,7 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, o *order, s *s
 		return jobs.Permanent(err)
 	}
 
-	r := &run{engine: e, session: s, shape: shape, struck: struck, tally: newTally(), digests: map[string]map[digest]struct{}{},
+	r := &run{engine: e, session: s, shape: shape, struck: struck, tally: newTally(), digests: newDigests(e.digests),
 		set: e.Files.NewSet(fmt.Sprintf("%s/c%d-%d-%d", folder(x.ID, x.Generation), n, x.Epoch, attempt), e.Limits)}
 	kept := false
 	defer func() {
@@ -175,8 +158,9 @@ func (e *Engine) runChunk(ctx context.Context, x *control.Export, o *order, s *s
 	if err := r.writeDeletions(ctx); err != nil {
 		return because(ctx, err)
 	}
-	if x.ChunksTotal > 1 || o.Associated != NoAssociated {
-		if err := r.writeDigests(ctx); err != nil {
+	// The end of the export finds by them what two chunks share.
+	if x.ChunksTotal > 1 || o.Associated != NoAssociated || r.digests.spilled {
+		if err := r.digests.write(ctx, r.set); err != nil {
 			return because(ctx, err)
 		}
 	}
@@ -243,10 +227,10 @@ type run struct {
 	set      *files.Set
 	struck   *strike // nil where rosters stay as they are
 	tally    *tally
-	digests  map[string]map[digest]struct{} // by type, of what was exported
-	gone     []deletion                     // in the order told
-	blocks   map[string]*block              // by owner's id, where organized
-	owner    []byte                         // id of the block of the resource at hand
+	digests  *digests          // of what was exported
+	gone     []deletion        // in the order told
+	blocks   map[string]*block // by owner's id, where organized
+	owner    []byte            // id of the block of the resource at hand
 	findings []profiles.Finding
 	rejects  []reject
 	line     []byte
@@ -297,17 +281,14 @@ func (r *run) take(ctx context.Context, m *program.Emitted) error {
 			text: fmt.Sprintf("its line has %d bytes, more than clients read", len(r.line))})
 		return r.withhold(ctx, m)
 	}
-	seen := r.digests[m.Type]
-	if seen == nil {
-		seen = map[digest]struct{}{}
-		r.digests[m.Type] = seen
-	}
 	d := digestOf(m.Type, m.ID)
-	if _, twice := seen[d]; twice {
+	if r.digests.has(m.Type, d) {
 		r.rejects = append(r.rejects, duplicate())
 		return r.withhold(ctx, m)
 	}
-	seen[d] = struct{}{}
+	if err := r.digests.add(ctx, r.set, m.Type, d); err != nil {
+		return err
+	}
 	if r.shape.organize != "" {
 		r.place(m)
 	} else if err := r.set.Write(ctx, seriesOf(control.KindOutput, m.Type), r.line); err != nil {
@@ -339,26 +320,6 @@ func (r *run) tell(ctx context.Context, m *program.Emitted, withheld bool) error
 		return err
 	}
 	return r.set.Write(ctx, seriesOf(control.KindError, outcomeType), line)
-}
-
-// writeDigests keeps the digests of what the chunk exported, so that the end of
-// the export can find ids that two chunks share.
-func (r *run) writeDigests(ctx context.Context) error {
-	types := make([]string, 0, len(r.digests))
-	for typ := range r.digests {
-		types = append(types, typ)
-	}
-	slices.Sort(types)
-	var line [2 * len(digest{})]byte
-	for _, typ := range types {
-		for d := range r.digests[typ] {
-			hex.Encode(line[:], d[:])
-			if err := r.set.Write(ctx, seriesOf(control.KindDigest, typ), line[:]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // resumedAt names the cut of an export, for notes.

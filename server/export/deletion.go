@@ -57,7 +57,7 @@ func (r *run) writeDeletions(ctx context.Context) error {
 			continue
 		}
 		told[d] = true
-		if _, there := r.digests[d.typ][digestOf(d.typ, []byte(d.id))]; there {
+		if r.digests.has(d.typ, digestOf(d.typ, []byte(d.id))) {
 			continue
 		}
 		line, err := d.line()

@@ -159,7 +159,8 @@ func (e *UnknownPatientsError) Error() string {
 type Engine struct {
 	Options
 	queue   *jobs.Queue
-	digests int // in memory at once
+	digests int // in memory at once, see maxDigests
+	fan     int // files of digests open at once, see maxRuns
 
 	started time.Time
 
@@ -221,7 +222,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		o.Node = strings.ToLower(rand.Text())
 	}
 	e := &Engine{Options: o, slots: map[string]*slot{}, turns: turns{admitted: map[string]place{}, last: map[string]int64{}}, removed: map[string]struct{}{},
-		resolving: make(chan struct{}, o.MaxActive), reading: map[string]int{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, started: o.Clock()}
+		resolving: make(chan struct{}, o.MaxActive), reading: map[string]int{}, running: map[control.Attempt]struct{}{}, digests: maxDigests, fan: maxRuns, started: o.Clock()}
 	var err error
 	e.queue, err = jobs.Open(ctx, jobs.Options{
 		Address: o.Queue, Node: o.Node, Workers: o.Workers, Attempts: o.Attempts, Backoff: o.Backoff, Poll: o.Poll, Log: o.Log,

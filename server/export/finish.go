@@ -2,14 +2,13 @@ package export
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"remit/mapping/program"
@@ -73,7 +72,7 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 			return because(ctx, err)
 		}
 	}
-	dedup := &deduper{store: e.Files, base: base, rows: rows, report: report, set: set, batch: e.digests, organized: o.Organize != ""}
+	dedup := &deduper{store: e.Files, base: base, rows: rows, report: report, set: set, batch: e.digests, fan: e.fan, organized: o.Organize != ""}
 	replaced, err := dedup.run(ctx)
 	if err != nil {
 		return because(ctx, fmt.Errorf("look for duplicates: %w", err))
@@ -185,12 +184,11 @@ type deduper struct {
 	report *Report
 	set    *files.Set
 	batch  int // digests in memory at once
+	fan    int // files of digests open at once
 	// organized says that output files hold several types.
 	organized bool
+	rewritten int // files, so far
 }
-
-// maxDigests is how many digests are in memory at once: 256 MB.
-const maxDigests = 16 << 20
 
 // run returns the objects that rewritten files replace.
 func (d *deduper) run(ctx context.Context) (replaced []string, err error) {
@@ -200,62 +198,43 @@ func (d *deduper) run(ctx context.Context) (replaced []string, err error) {
 			byType[f.Type] = append(byType[f.Type], f)
 		}
 	}
-	types := make([]string, 0, len(byType))
-	for typ := range byType {
-		types = append(types, typ)
-	}
-	slices.Sort(types)
-	for _, typ := range types {
-		list := byType[typ]
-		if list[0].Chunk == list[len(list)-1].Chunk {
-			continue // within a chunk nothing is twice
+	for _, typ := range slices.Sorted(maps.Keys(byType)) {
+		if len(byType[typ]) == 1 {
+			continue // within a run nothing is twice
 		}
-		twice, err := d.shared(ctx, list)
+		twice := map[digest]struct{}{}
+		rewrite := func() error {
+			if len(twice) == 0 {
+				return nil
+			}
+			objects, err := d.rewrite(ctx, typ, twice)
+			replaced = append(replaced, objects...)
+			clear(twice)
+			return err
+		}
+		// Where the merge begins again, what was found once more is there only once
+		// by now, and rewriting leaves it.
+		var last digest
+		begun := false
+		m := &merger{store: d.store, base: d.base, fan: d.fan}
+		err := m.each(ctx, byType[typ], func(g digest) error {
+			if begun && g == last {
+				twice[g] = struct{}{}
+			}
+			last, begun = g, true
+			if len(twice) < d.batch {
+				return nil
+			}
+			return rewrite()
+		})
+		if err == nil {
+			err = rewrite()
+		}
 		if err != nil {
 			return nil, err
 		}
-		if len(twice) == 0 {
-			continue
-		}
-		objects, err := d.rewrite(ctx, typ, twice)
-		if err != nil {
-			return nil, err
-		}
-		replaced = append(replaced, objects...)
 	}
 	return replaced, nil
-}
-
-// shared lists the digests that occur in more than one file. Digests are spread
-// evenly, so reading them by ranges of their first bytes bounds the memory.
-func (d *deduper) shared(ctx context.Context, list []control.File) (map[digest]struct{}, error) {
-	var sum int64
-	for _, f := range list {
-		sum += f.Count
-	}
-	passes := int(sum)/d.batch + 1
-	twice := map[digest]struct{}{}
-	var all []digest
-	for pass := range passes {
-		all = all[:0]
-		for _, f := range list {
-			err := eachDigest(ctx, d.store, f, func(g digest) {
-				if (int(g[0])<<8|int(g[1]))*passes>>16 == pass {
-					all = append(all, g)
-				}
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		slices.SortFunc(all, func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
-		for i := 1; i < len(all); i++ {
-			if all[i] == all[i-1] {
-				twice[all[i]] = struct{}{}
-			}
-		}
-	}
-	return twice, nil
 }
 
 // rewrite writes the files of a type that hold a later occurrence anew.
@@ -329,7 +308,9 @@ func (d *deduper) without(ctx context.Context, f *control.File, drop []int64) er
 	if f.Count -= int64(len(drop)); f.Count == 0 {
 		return nil
 	}
-	object := fmt.Sprintf("%s/%s.%d.%d.ndjson.gz", d.base, seriesOf(f.Kind, f.Type), f.Chunk, f.Seq)
+	// A file may be rewritten more than once: for several types, or batches.
+	d.rewritten++
+	object := fmt.Sprintf("%s/%s.%d.%d.%d.ndjson.gz", d.base, seriesOf(f.Kind, f.Type), f.Chunk, f.Seq, d.rewritten)
 	w, err := d.store.Create(ctx, object)
 	if err != nil {
 		return err
@@ -359,18 +340,6 @@ func add(m *map[string]int64, key string, n int64) {
 		*m = map[string]int64{}
 	}
 	(*m)[key] += n
-}
-
-// eachDigest calls do for every digest of a file.
-func eachDigest(ctx context.Context, store *files.Store, f control.File, do func(digest)) error {
-	return eachLine(ctx, store, f, func(line []byte) error {
-		var g digest
-		if _, err := hex.Decode(g[:], line); err != nil || len(line) != 2*len(g) {
-			return errors.New("malformed digest")
-		}
-		do(g)
-		return nil
-	})
 }
 
 // eachLine calls do for every line of a file; line is valid until it returns.
