@@ -25,7 +25,9 @@ type checkCmd struct {
 
 // Help shows a worked line.
 func (checkCmd) Help() string {
-	return "Example: remit check --warehouse duckdb:fixtures/tuva tuva"
+	return `Loads a mapping set against a warehouse and tells all that is wrong with it. On a server it also hints, on standard error, at indexes that the set reads by and the tables do not have.
+
+Example: remit check --warehouse duckdb:fixtures/tuva tuva`
 }
 
 // Run loads the set and prints every diagnostic. Exit code 1 says that the set
@@ -54,6 +56,9 @@ func (c *checkCmd) Run(ctx context.Context, a *app) error {
 			fmt.Fprintf(a.stdout, " %s", t.Name)
 		}
 		fmt.Fprintln(a.stdout)
+	}
+	if err := l.hintIndexes(ctx, a.stderr); err != nil {
+		return err
 	}
 	if c.Proof {
 		if err := c.proof(a, l); err != nil {

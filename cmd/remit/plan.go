@@ -24,7 +24,7 @@ type planCmd struct {
 
 // Help shows a worked line.
 func (planCmd) Help() string {
-	return `Prints the passes of a run: which mappings share one, and for each source the ordered query that would run with the engine's estimate of its rows.
+	return `Prints the passes of a run: which mappings share one, and for each source the ordered query that would run with the engine's estimate of its rows; on standard error, the indexes that the set reads by and the tables do not have.
 
 Example: remit plan --warehouse duckdb:fixtures/tuva --mappings tuva --type Patient`
 }
@@ -87,6 +87,9 @@ func (c *planCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	if len(passes) == 0 {
 		return usagef("no mapping makes %s", strings.Join(c.Type, ", "))
+	}
+	if err := l.hintIndexes(ctx, a.stderr); err != nil {
+		return err
 	}
 	if c.JSON {
 		return writeIndented(a.stdout, passes)

@@ -47,6 +47,9 @@ func (c *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := n.warnIndexes(ctx); err != nil {
+		return errors.Join(err, n.Close())
+	}
 	face, err := n.face(ctx, a, &c.config)
 	if err != nil {
 		return errors.Join(err, n.Close())
