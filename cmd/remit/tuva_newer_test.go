@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 
 	"remit/fixtures"
 )
+
+// elsewhere is the pharmacy claim, of the newer layout, of a payer whom no span names.
+const elsewhere = "10429-429f22da-cc83-40b4-9e87-31f0c3ccfb94"
 
 // newerTuva writes the fixture in the newer layout: persons in place of
 // patients, a DRG with its type, plans, subscribers, cost sharing. Every tenth
@@ -98,6 +102,9 @@ func newerTuva(t *testing.T) string {
 	claim := func(row map[string]string, c string) string {
 		switch c {
 		case "payer":
+			if row["claim_id"] == elsewhere {
+				return "another payer"
+			}
 			return payer[row["patient_id"]]
 		case "plan":
 			return "gold"
@@ -156,7 +163,7 @@ func TestTuvaNewerLayout(t *testing.T) {
 	checkValid(t, x)
 	checkOpinion(t, x)
 	want := map[string]int{
-		"Patient": 100, "Coverage": 219, "Claim": 3512, "ExplanationOfBenefit": 3436, "Organization": 141, "Practitioner": 2231,
+		"Patient": 100, "Coverage": 219, "Claim": 3512, "ExplanationOfBenefit": 3436, "Organization": 142, "Practitioner": 2231,
 		"RelatedPerson": 10, "Group": 2, // of the payer, of its plan
 	}
 	if diff := cmp.Diff(want, x.report.Exported); diff != "" {
@@ -189,6 +196,19 @@ func TestTuvaNewerLayout(t *testing.T) {
 	}
 	if len(x.report.Assumed) != 4 || x.report.Assumed["Coverage.relationship"] != 0 {
 		t.Errorf("assumed: %v; the layout tells the relationship", x.report.Assumed)
+	}
+	checkMembers(t, &librarySet{mappings: "tuva", narrowed: []string{"Organization", "Practitioner"}}, "duckdb:"+dir, x)
+	// The payer of a member's claim comes along although no span of the member's names it.
+	for _, r := range x.resources["ExplanationOfBenefit"] {
+		if !slices.Contains(pick(r, strings.Split("identifier.value", ".")), elsewhere) {
+			continue
+		}
+		member := strings.TrimPrefix(pick(r, strings.Split("patient.reference", "."))[0], "Patient/")
+		one := readExport(t, exportSet(t, "duckdb:"+dir, "tuva", "--patient="+member))
+		checkReferences(t, one, nil)
+		if !slices.ContainsFunc(one.resources["Organization"], func(r map[string]any) bool { return r["name"] == "another payer" }) {
+			t.Error("the payer of a claim is missing")
+		}
 	}
 	onPostgres(t, dir, "tuva", x)
 }

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,7 +18,8 @@ type TableKey struct {
 
 // TableKeys lists what would help a warehouse to find rows as the set asks for
 // them: for each table that a source reads, the source's key and order, its
-// patient and its last change, as far as the table has such columns. A source
+// patient and its last change, as far as the table has such columns; that of the
+// patient may be one to which the SQL gives the name. A source
 // that is SQL counts for every table that its text names. None is a leading
 // part of another.
 func (p *Program) TableKeys(catalog *source.Catalog) []TableKey {
@@ -54,6 +56,9 @@ func tableKeys(s *check.Source, t source.Table) [][]string {
 		var names []string
 		for _, k := range columns {
 			c, ok := source.FindColumn(t.Columns, k.Name)
+			if !ok && s.Patient != nil && k.Name == s.Patient.Name {
+				c, ok = renamed(s.Relation.SQL, t, k.Name)
+			}
 			if !ok {
 				break // what leads is of use alone, too
 			}
@@ -71,4 +76,16 @@ func tableKeys(s *check.Source, t source.Table) [][]string {
 		add(*s.Updated)
 	}
 	return out
+}
+
+// renamed finds the column of a table that SQL gives another name, and does no
+// more to: "e.person_id AS patient_id".
+func renamed(sql string, t source.Table, name string) (source.Column, bool) {
+	as := regexp.MustCompile(`(?i)(?:^|[\s,.])(\w+)\s+AS\s+` + regexp.QuoteMeta(name) + `\b`)
+	for _, found := range as.FindAllStringSubmatch(sql, -1) {
+		if c, ok := source.FindColumn(t.Columns, found[1]); ok {
+			return c, true
+		}
+	}
+	return source.Column{}, false
 }
