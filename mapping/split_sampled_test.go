@@ -353,7 +353,7 @@ func TestSplit_Listed(t *testing.T) {
 			}
 			return 1
 		})},
-		"few parts": {town: settle(r, "text", 1500, 0, 1, func(r *rand.Rand) int { return r.IntN(2) })},
+		"few parts": {town: settle(r, "text", 1500, 0, 1, func(r *rand.Rand) int { return max(0, r.IntN(3)-1) })},
 		"rows with few members": {town: settle(r, "text", 1500, 0, 1, func(r *rand.Rand) int {
 			if r.IntN(60) > 0 {
 				return 0

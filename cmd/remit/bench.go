@@ -184,11 +184,14 @@ func (c *benchCmd) load(ctx context.Context, a *app, folder string) error {
 
 // benchRun is what one size gave.
 type benchRun struct {
-	Engine  string       `json:"engine"`
-	Members int          `json:"members"`
-	Workers int          `json:"workers"`
-	Chunks  int          `json:"chunks"`
-	Stages  []benchStage `json:"stages"`
+	Engine  string `json:"engine"`
+	Members int    `json:"members"`
+	Workers int    `json:"workers"`
+	Chunks  int    `json:"chunks"`
+	// Cut is the time in which the rows were cut into chunks, once; every
+	// export does it before its first chunk.
+	Cut    float64      `json:"cut_seconds"`
+	Stages []benchStage `json:"stages"`
 	// Files are those of the whole export.
 	Files int `json:"files"`
 	// OneMember is the time of an export of one member's own resources (those of
@@ -218,7 +221,7 @@ type benchStage struct {
 }
 
 func (r *benchRun) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s %d members, %d chunks, %d at once\n", r.Engine, r.Members, r.Chunks, r.Workers)
+	fmt.Fprintf(w, "%s %d members, %d chunks, %d at once; cut in %.2f s\n", r.Engine, r.Members, r.Chunks, r.Workers, r.Cut)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "stage\tseconds\tcpu s\trows/s\tresources/s\tMB/s\tpeak MB\tof raw read\t")
 	rate := func(n int64, s float64, unit float64) string {

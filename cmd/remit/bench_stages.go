@@ -47,11 +47,12 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if b.snap, err = b.node.loaded.warehouse.Snapshot(ctx); err != nil {
 		return err
 	}
+	began := b.app.now()
 	b.chunks, err = b.node.loaded.program.Split(ctx, b.snap, program.Request{}, b.cmd.ChunkSize)
 	if err != nil {
 		return errors.Join(err, b.snap.Close())
 	}
-	b.run.Chunks = len(b.chunks)
+	b.run.Chunks, b.run.Cut = len(b.chunks), b.app.now().Sub(began).Seconds()
 	err = b.stages(ctx)
 	if err = errors.Join(err, b.snap.Close()); err != nil {
 		return err

@@ -23,7 +23,7 @@ const (
 	// leastRows is how many rows a sample must find.
 	leastRows = 100
 	// leastParts is of how many parts a pass must be, about.
-	leastParts = 4
+	leastParts = 2
 	// regionSamples is how many sampled members tell how many rows a member has
 	// in their region of the list: members that stand near each other may be
 	// alike, as where numbers were given out over the years.

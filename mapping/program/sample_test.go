@@ -51,7 +51,7 @@ func TestDensity(t *testing.T) {
 		"regions differ":  {counts(64, func(i int) float64 { return float64(i / 32 * 20) }), 10_000, 1000, []float64{10.0 / thinnest, 20}},
 		"a part is small": {counts(64, func(i int) float64 { return float64(i % 2 * 20) }), 10_000, 20, nil},
 		"few rows":        {counts(99, func(int) float64 { return 1 }), 100_000, 1000, nil},
-		"few parts":       {counts(128, even), 10_000, 25_001, nil},
+		"few parts":       {counts(128, even), 10_000, 50_001, nil},
 		"few own it all":  {counts(1024, func(i int) float64 { return float64(i % 100 / 99 * 1000) }), 1e6, 20_000, nil},
 	}
 	for name, c := range cases {
