@@ -60,7 +60,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	t.Logf("%d faults, CHAOS_SEED=%d", faults, seed)
-	w := newChaos(t, rand.New(rand.NewPCG(seed, 1)))
+	w := newChaos(t, rand.New(rand.NewPCG(seed, 1)), fleet{servers: 2, workers: 3, copies: 1, settings: []string{"--chunk-size", "200", "--lease", "2s"}})
 	want := w.oneProcess()
 	began := time.Now()
 	if got := w.export(nil); got != want {
@@ -94,11 +94,19 @@ func TestChaos(t *testing.T) {
 	t.Logf("faults %v; %d exports failed in plain words and were asked for anew; 0 lost, 0 twice, 0 partial", done, failed)
 }
 
+// fleet is how many processes share the work.
+type fleet struct {
+	servers, workers int // without workers the servers run the chunks themselves
+	copies           int // of the fixture
+	settings         []string
+}
+
 // chaos is the world that is broken.
 type chaos struct {
-	t       *testing.T
+	t       testing.TB
 	random  *rand.Rand
 	dsn     string
+	control string
 	servers []*process
 	workers []*process
 	client  *client.Client
@@ -115,7 +123,7 @@ type process struct {
 	killed bool // on purpose; what ends by itself is started again, as a supervisor would
 }
 
-func (p *process) start(t *testing.T) {
+func (p *process) start(t testing.TB) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,13 +159,14 @@ func (p *process) kill() {
 	p.wait.Wait()
 }
 
-func newChaos(t *testing.T, random *rand.Rand) *chaos {
+func newChaos(t testing.TB, random *rand.Rand, f fleet) *chaos {
 	t.Helper()
 	w := &chaos{t: t, random: random}
 	dir := t.TempDir()
 	ctx := t.Context()
 	w.dsn = postgrestest.DSN(t)
 	controlDSN := postgrestest.DSN(t)
+	w.control = controlDSN
 	for _, dsn := range []string{w.dsn, controlDSN} {
 		// What is committed must outlive a crash, as on a real server.
 		name := strings.TrimPrefix(strings.SplitN(dsn, "?", 2)[0], "postgres://postgres@/")
@@ -165,8 +174,12 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 			t.Fatal(err)
 		}
 	}
-	if err := postgrestest.LoadCSV(ctx, w.dsn, "tuva", fixtures.Tuva()); err != nil {
+	claims := filepath.Join(dir, "claims")
+	if err := fixtures.Replicate(claims, fixtures.Tuva(), f.copies); err != nil {
 		t.Fatal(err)
+	}
+	if text, err := exec.Command("remit", "load", claims, "--into", w.dsn, "--mappings", "tuva").CombinedOutput(); err != nil {
+		t.Fatalf("load: %v\n%s", err, text)
 	}
 	if err := postgrestest.Exec(ctx, w.dsn, "CHECKPOINT"); err != nil {
 		t.Fatal(err)
@@ -190,14 +203,19 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 	t.Cleanup(front.Close)
 	base := front.URL + "/fhir"
 	common := []string{"--warehouse", w.dsn, "--mappings", "tuva", "--control", controlDSN, "--store", store, "--data", filepath.Join(dir, "data"),
-		"--chunk-size", "200", "--lease", "2s", "--log-level", "info"}
-	for i := range 2 {
+		"--log-level", "info"}
+	common = append(common, f.settings...)
+	serve := []string{"serve"}
+	if f.workers > 0 {
+		serve = append(serve, "--no-workers")
+	}
+	for i := range f.servers {
 		addr := freeAddr(t)
 		balancer.backends = append(balancer.backends, addr)
 		w.servers = append(w.servers, &process{log: filepath.Join(dir, fmt.Sprintf("server%d.log", i)),
-			args: append([]string{"serve", "--no-workers", "--addr", addr, "--public-url", base}, common...)})
+			args: slices.Concat(serve, []string{"--addr", addr, "--public-url", base}, common)})
 	}
-	for i := range 3 {
+	for i := range f.workers {
 		w.workers = append(w.workers, &process{log: filepath.Join(dir, fmt.Sprintf("worker%d.log", i)),
 			args: append([]string{"worker", "--workers", "1"}, common...)})
 	}
@@ -252,7 +270,7 @@ func newChaos(t *testing.T, random *rand.Rand) *chaos {
 	return w
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
