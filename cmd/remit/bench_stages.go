@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
+	"remit/mapping/library"
 	"remit/mapping/program"
 	"remit/profiles"
 	"remit/server/export"
@@ -35,12 +37,7 @@ type bench struct {
 }
 
 func (b *bench) measure(ctx context.Context) (err error) {
-	c := config{
-		Warehouse: b.address, Mappings: "tuva", Workers: b.cmd.Workers,
-		Control: "sqlite:" + filepath.Join(b.dir, "control.db"), Store: "file:" + filepath.Join(b.dir, "files"),
-	}
-	c.defaults()
-	if b.node, err = openNode(ctx, b.app, &c, slog.New(slog.DiscardHandler)); err != nil {
+	if b.node, err = b.open(ctx, "tuva", b.dir); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.node.Close()) }()
@@ -60,8 +57,21 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	if err := b.export(ctx); err != nil {
 		return err
 	}
+	if err := b.professional(ctx); err != nil {
+		return err
+	}
 	b.run.rate()
 	return nil
+}
+
+// open makes a node of a mapping set, its stores in dir.
+func (b *bench) open(ctx context.Context, mappings, dir string) (*node, error) {
+	c := config{
+		Warehouse: b.address, Mappings: mappings, Workers: b.cmd.Workers,
+		Control: "sqlite:" + filepath.Join(dir, "control.db"), Store: "file:" + filepath.Join(dir, "files"),
+	}
+	c.defaults()
+	return openNode(ctx, b.app, &c, slog.New(slog.DiscardHandler))
 }
 
 // each runs do for every chunk, as many at once as there are workers.
@@ -266,30 +276,21 @@ func (b *bench) export(ctx context.Context) error {
 	if err := chooseTypes(b.node, &request); err != nil {
 		return err
 	}
-	run := func(s *benchStage, r export.Request) error {
-		status, err := b.node.engine.Run(ctx, r, nil)
-		if err != nil {
-			return err
-		}
-		report, err := b.node.engine.Report(ctx, status.ID)
-		if err != nil {
-			return err
-		}
-		m, err := b.node.engine.Manifest(ctx, status.ID, "", false)
-		if err != nil {
-			return err
-		}
-		s.Resources, s.Bytes = total(report.Exported), total(report.Bytes)
-		b.run.Files = len(m.Output)
-		return b.node.engine.Delete(ctx, status.ID)
-	}
-	if err := b.several("whole export, synced files", func(s *benchStage) error { s.plan = true; return run(s, request) }); err != nil {
+	err := b.several("whole export, synced files", func(s *benchStage) (err error) {
+		s.plan = true
+		b.run.Files, err = s.export(ctx, b.node.engine, request)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	files := b.run.Files
 	eobs := request
 	eobs.Types = []string{"ExplanationOfBenefit"}
-	if err := b.several(eobStage, func(s *benchStage) error { return run(s, eobs) }); err != nil {
+	err = b.several("whole export of EOBs", func(s *benchStage) error {
+		_, err := s.export(ctx, b.node.engine, eobs)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	id, err := b.oneMember(ctx)
@@ -303,12 +304,83 @@ func (b *bench) export(ctx context.Context) error {
 			one.Types = append(one.Types, t.Name)
 		}
 	}
-	if err := b.several("one member's own resources", func(s *benchStage) error { return run(s, one) }); err != nil {
+	err = b.several("one member's own resources", func(s *benchStage) error {
+		_, err := s.export(ctx, b.node.engine, one)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	b.run.Files = files
 	b.run.OneMember = b.run.Stages[len(b.run.Stages)-1].Seconds
 	return nil
+}
+
+// export runs one export, counts what it wrote in how many files, and deletes
+// it.
+func (s *benchStage) export(ctx context.Context, engine *export.Engine, r export.Request) (files int, err error) {
+	status, err := engine.Run(ctx, r, nil)
+	if err != nil {
+		return 0, err
+	}
+	report, err := engine.Report(ctx, status.ID)
+	if err != nil {
+		return 0, err
+	}
+	m, err := engine.Manifest(ctx, status.ID, "", false)
+	if err != nil {
+		return 0, err
+	}
+	s.Resources, s.Bytes = total(report.Exported), total(report.Bytes)
+	return len(m.Output), engine.Delete(ctx, status.ID)
+}
+
+// professional measures the engine on what the hand-written query makes.
+func (b *bench) professional(ctx context.Context) (err error) {
+	dir := filepath.Join(b.dir, "professional")
+	set := filepath.Join(dir, "set")
+	if err := writeProfessional(set); err != nil {
+		return fmt.Errorf("write the set of professional EOBs: %w", err)
+	}
+	n, err := b.open(ctx, set, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	request := export.Request{Level: export.LevelSystem, URL: "bench", Types: []string{"ExplanationOfBenefit"}}
+	return b.several(professionalStage, func(s *benchStage) error {
+		_, err := s.export(ctx, n.engine, request)
+		return err
+	})
+}
+
+// writeProfessional writes the shipped set with the professional EOB as its only
+// one, on the professional claim lines alone. The mapping itself stays as it is,
+// and so do those that it refers to.
+func writeProfessional(dir string) error {
+	shipped, ok := library.Set("tuva")
+	if !ok {
+		return errors.New("no set tuva is shipped")
+	}
+	if err := os.CopyFS(dir, shipped); err != nil {
+		return err
+	}
+	others, err := filepath.Glob(filepath.Join(dir, "eob-*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, path := range others {
+		if filepath.Base(path) != "eob-professional.yaml" {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	lines := filepath.Join(dir, "medical_claim.sql")
+	text, err := os.ReadFile(lines)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(lines, append(text, "WHERE m.claim_type = 'professional'\n"...), 0o600)
 }
 
 // errFound ends a run early.
@@ -332,7 +404,7 @@ func (b *bench) oneMember(ctx context.Context) (id string, err error) {
 }
 
 // handWritten is the query that a payer's analyst would write by hand for the
-// professional EOBs.
+// professional EOBs: one column, one row each, the same as the mapping makes.
 //
 //go:embed bench_professional.sql
 var handWritten string
