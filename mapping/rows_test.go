@@ -53,9 +53,24 @@ func TestRowsAndIndex(t *testing.T) {
 	if err != nil || walked != len(made) {
 		t.Errorf("%d rows of %d, %v", walked, len(made), err)
 	}
-	x, err := p.Index(ctx, snap, r, 1<<20)
+	var held, most int64
+	room := func(limit int64) program.Room {
+		held, most = 0, 0
+		return func(bytes int64) bool {
+			if held+bytes > limit {
+				return false
+			}
+			held += bytes
+			most = max(most, held)
+			return true
+		}
+	}
+	x, err := p.Index(ctx, snap, r, room(1<<20))
 	if err != nil || x.Len() != len(made) {
 		t.Fatalf("index of %d, %v", x.Len(), err)
+	}
+	if held != x.Bytes() || held == 0 {
+		t.Errorf("an index of %d bytes was granted %d", x.Bytes(), held)
 	}
 	for id, json := range made {
 		rows := x.Find(id)
@@ -76,8 +91,10 @@ func TestRowsAndIndex(t *testing.T) {
 	if rows := x.Find("nobody"); len(rows) != 0 {
 		t.Errorf("%+v", rows)
 	}
-	if _, err := p.Index(ctx, snap, r, 100); !errors.Is(err, program.ErrIndexTooLarge) {
-		t.Errorf("a budget of 100 bytes gives %v", err)
+	for _, limit := range []int64{0, 100, most - 1} {
+		if _, err := p.Index(ctx, snap, r, room(limit)); !errors.Is(err, program.ErrIndexTooLarge) || held != 0 {
+			t.Errorf("room for %d bytes gives %v, and %d are held", limit, err, held)
+		}
 	}
 	stop := errors.New("stop")
 	if err := p.Rows(ctx, snap, r, 0, func(*program.Found) error { return stop }); !errors.Is(err, stop) {

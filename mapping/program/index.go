@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,56 +28,138 @@ const PatientType = "Patient"
 // whoever follows it runs them anew.
 type Index struct {
 	seed  maphash.Seed
-	marks []mark
-	rows  []byte
+	marks []mark   // sorted by sum
+	pages [][]byte // the rows, none over the end of a page
 }
 
+// mark tells where the row of an id stands.
 type mark struct {
-	sum uint64
-	at  uint32
+	sum uint64 // of the id
+	at  uint32 // number of the page, and the place there in pageBits
 }
 
-// ErrIndexTooLarge says that the rows of a type do not fit the budget of an
-// index.
+// A page is no larger than its places can be told, and the first ones are small:
+// most types have few rows.
+const (
+	pageBits  = 20
+	firstPage = 4 << 10
+	maxPage   = 1 << pageBits
+	maxPages  = 1 << (32 - pageBits)
+	markBytes = 16
+)
+
+// ErrIndexTooLarge says that there is no room for an index of all rows of a type.
 var ErrIndexTooLarge = errors.New("too many rows for an index")
 
-// maxIndexBytes bounds what an index can address.
-const maxIndexBytes = math.MaxUint32
+// Room is asked before memory is taken, with its bytes, and says whether it may
+// be; it is told with a negative number what is given back, which cannot fail.
+type Room func(bytes int64) bool
 
-// Index walks the rows of a type that r asks for. budget bounds its memory in
-// bytes. Error: ErrIndexTooLarge.
-func (p *Program) Index(ctx context.Context, snap source.Snapshot, r Request, budget int64) (*Index, error) {
-	x := &Index{seed: maphash.MakeSeed()}
-	budget = min(budget, maxIndexBytes)
-	err := p.Rows(ctx, snap, r, 0, func(f *Found) error {
-		if f.ID == nil {
-			return nil
-		}
-		at := len(x.rows)
-		x.rows = binary.AppendUvarint(x.rows, uint64(f.Pass))
-		x.rows = binary.AppendUvarint(x.rows, uint64(len(f.Key)))
-		for _, part := range f.Key {
-			x.rows = binary.AppendUvarint(x.rows, uint64(len(part)))
-			x.rows = append(x.rows, part...)
-		}
-		if !f.Owned {
-			x.rows = binary.AppendUvarint(x.rows, 0)
-		} else {
-			x.rows = binary.AppendUvarint(x.rows, uint64(len(f.Patient))+1)
-			x.rows = append(x.rows, f.Patient...)
-		}
-		if int64(len(x.rows))+16*int64(len(x.marks)+1) > budget {
-			return ErrIndexTooLarge
-		}
-		x.marks = append(x.marks, mark{maphash.Bytes(x.seed, f.ID), uint32(at)})
-		return nil
-	})
-	if err != nil {
+// Index walks the rows of a type that r asks for. What the index takes, Bytes in
+// the end and a little more while its marks grow, was granted by room before; where
+// there is an error, all of it has been given back. Error: ErrIndexTooLarge.
+func (p *Program) Index(ctx context.Context, snap source.Snapshot, r Request, room Room) (*Index, error) {
+	b := NewIndexBuilder(room)
+	if err := p.Rows(ctx, snap, r, 0, b.Add); err != nil {
+		b.Drop()
 		return nil, err
 	}
-	x.marks, x.rows = slices.Clip(x.marks), slices.Clip(x.rows)
-	slices.SortFunc(x.marks, func(a, b mark) int { return cmp.Or(cmp.Compare(a.sum, b.sum), cmp.Compare(a.at, b.at)) })
-	return x, nil
+	return b.Index(), nil
+}
+
+// IndexBuilder makes an Index row by row. It is used by one goroutine, and ends
+// with Index or Drop.
+type IndexBuilder struct {
+	x    *Index
+	room Room
+}
+
+// NewIndexBuilder makes a builder that asks room for what it takes.
+func NewIndexBuilder(room Room) *IndexBuilder {
+	return &IndexBuilder{x: &Index{seed: maphash.MakeSeed()}, room: room}
+}
+
+// Add takes a row in, unless it made no id. Error: ErrIndexTooLarge.
+func (b *IndexBuilder) Add(f *Found) error {
+	if f.ID == nil {
+		return nil
+	}
+	x := b.x
+	if err := b.makeRoom(f); err != nil {
+		return err
+	}
+	last := len(x.pages) - 1
+	page := x.pages[last]
+	at := uint32(last)<<pageBits | uint32(len(page))
+	page = binary.AppendUvarint(page, uint64(f.Pass))
+	page = binary.AppendUvarint(page, uint64(len(f.Key)))
+	for _, part := range f.Key {
+		page = binary.AppendUvarint(page, uint64(len(part)))
+		page = append(page, part...)
+	}
+	if !f.Owned {
+		page = binary.AppendUvarint(page, 0)
+	} else {
+		page = binary.AppendUvarint(page, uint64(len(f.Patient))+1)
+		page = append(page, f.Patient...)
+	}
+	x.pages[last] = page
+	x.marks = append(x.marks, mark{maphash.Bytes(x.seed, f.ID), at})
+	return nil
+}
+
+// makeRoom begins a page or moves the marks where what is there does not hold the
+// row.
+func (b *IndexBuilder) makeRoom(f *Found) error {
+	x := b.x
+	size := 3*binary.MaxVarintLen64 + len(f.Patient) // at most
+	for _, part := range f.Key {
+		size += binary.MaxVarintLen64 + len(part)
+	}
+	if n := len(x.pages); n == 0 || cap(x.pages[n-1])-len(x.pages[n-1]) < size {
+		page := firstPage
+		if n > 0 {
+			page = min(2*cap(x.pages[n-1]), maxPage)
+		}
+		for page < size {
+			page *= 2
+		}
+		if page > maxPage || n == maxPages || !b.room(int64(page)) {
+			return ErrIndexTooLarge
+		}
+		x.pages = append(x.pages, make([]byte, 0, page))
+	}
+	if n := len(x.marks); n == cap(x.marks) {
+		// Old and new are both there until all is copied.
+		grown := n + n/2 + 64
+		if !b.room(int64(grown) * markBytes) {
+			return ErrIndexTooLarge
+		}
+		marks := make([]mark, n, grown)
+		copy(marks, x.marks)
+		x.marks = marks
+		b.room(-int64(n) * markBytes)
+	}
+	return nil
+}
+
+// Index is the index of what was added. Its Bytes are those that room has granted
+// and not had back.
+func (b *IndexBuilder) Index() *Index {
+	slices.SortFunc(b.x.marks, func(a, b mark) int { return cmp.Or(cmp.Compare(a.sum, b.sum), cmp.Compare(a.at, b.at)) })
+	return b.x
+}
+
+// Drop gives back what was granted.
+func (b *IndexBuilder) Drop() { b.room(-b.x.Bytes()) }
+
+// Bytes is how much memory the index takes.
+func (x *Index) Bytes() int64 {
+	n := int64(cap(x.marks)) * markBytes
+	for _, p := range x.pages {
+		n += int64(cap(p))
+	}
+	return n
 }
 
 // Len is how many rows the index knows.
@@ -91,7 +172,8 @@ func (x *Index) Find(id string) []Found {
 	i, _ := slices.BinarySearchFunc(x.marks, sum, func(m mark, s uint64) int { return cmp.Compare(m.sum, s) })
 	var out []Found
 	for ; i < len(x.marks) && x.marks[i].sum == sum; i++ {
-		out = append(out, x.row(x.rows[x.marks[i].at:]))
+		at := x.marks[i].at
+		out = append(out, x.row(x.pages[at>>pageBits][at&(maxPage-1):]))
 	}
 	return out
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"remit/mapping/program"
 	"remit/profiles"
 	"remit/profiles/search"
@@ -19,7 +21,7 @@ import (
 type Finder interface {
 	Runner
 	Rows(ctx context.Context, snap source.Snapshot, r program.Request, limit int, found func(*program.Found) error) error
-	Index(ctx context.Context, snap source.Snapshot, r program.Request, budget int64) (*program.Index, error)
+	Index(ctx context.Context, snap source.Snapshot, r program.Request, room program.Room) (*program.Index, error)
 	Recover(resourceType, view, id string) (rows []program.Row, ok bool)
 	PassesOf(resourceType, view string) []int
 	Columns(resourceType, view, path string) (columns map[int][]source.KeyColumn, ok bool)
@@ -53,8 +55,9 @@ type Resource struct {
 type ReadOptions struct {
 	// Life is how old a snapshot may be that reads see; default 30 s.
 	Life time.Duration
-	// IndexBytes bounds the memory of the index of one type; default 128 MiB,
-	// about four million resources. Larger types are scanned, see Reader.
+	// IndexBytes bounds the memory of the indexes of all types and views together;
+	// default 128 MiB, about four million resources. Larger types are scanned, see
+	// Reader.
 	IndexBytes int64
 	// Scans is how many walks over a type's keys may run at once; default 2.
 	Scans int
@@ -73,8 +76,9 @@ type ReadOptions struct {
 // read is a keyed query of each of its sources. An id that the index lacks
 // makes it be built anew, but not more often than once in Life and type, so
 // that asking for ids that are not there costs no more than asking for those
-// that are. A type too large for the index is walked at each read that its key
-// does not answer, by no more than Scans at once.
+// that are. All indexes share IndexBytes, and the one used least recently gives
+// way. A type too large for them is walked at each read that its key does not
+// answer, by no more than Scans at once.
 //
 // It is safe for concurrent use.
 type Reader struct {
@@ -82,29 +86,14 @@ type Reader struct {
 	o      ReadOptions
 	scans  chan struct{}
 
-	mu      sync.Mutex
-	view    *view
-	indexes map[indexKey]*indexSlot
-}
+	indexes *indexes
+	opening singleflight.Group
 
-// view is the snapshot that reads share, with what was learnt of it.
-type view struct {
-	session *session
-	finder  Finder
-	born    time.Time
-
-	mu      sync.Mutex
-	rosters map[string][]string // members by group, sorted; nil for no such group
-}
-
-type indexKey struct{ fingerprint, resourceType, view string }
-
-// indexSlot holds the index of a type; its mutex lets one build it while the
-// others wait.
-type indexSlot struct {
-	mu    sync.Mutex
-	index *program.Index // nil where it was too large
-	built *view
+	mu   sync.Mutex
+	view *view
+	// closing ends the openings of snapshots that are under way.
+	closing context.Context
+	close   context.CancelCauseFunc
 }
 
 // Reader makes a reader over the engine's program and warehouse.
@@ -121,62 +110,9 @@ func (e *Engine) Reader(o ReadOptions) *Reader {
 	if o.Budget <= 0 {
 		o.Budget = 5 * time.Second
 	}
-	return &Reader{engine: e, o: o, scans: make(chan struct{}, o.Scans), indexes: map[indexKey]*indexSlot{}}
-}
-
-// Close ends the snapshot that reads share. Reads may come after it.
-func (r *Reader) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.view != nil {
-		r.view.session.end(errEnded)
-		r.view = nil
-	}
-}
-
-// enter finds the view for one request, or opens one; the caller calls leave.
-func (r *Reader) enter(ctx context.Context) (context.Context, *view, func(), error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := r.engine.Clock()
-	if v := r.view; v != nil {
-		runner, _ := r.engine.Program()
-		if now.Sub(v.born) < r.o.Life && now.Compare(v.born) >= 0 && runner == v.session.runner {
-			if inner, leave, ok := v.session.enter(ctx); ok {
-				return inner, v, leave, nil
-			}
-		}
-		v.session.retire()
-		r.view = nil
-	}
-	s, err := r.engine.newSession(ctx, 0, 0, r.engine.Warehouse.Snapshot)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	finder, ok := s.runner.(Finder)
-	if !ok {
-		s.end(errEnded)
-		return nil, nil, nil, errors.New("the program cannot be searched")
-	}
-	v := &view{session: s, finder: finder, born: now, rosters: map[string][]string{}}
-	inner, leave, _ := s.enter(ctx)
-	r.view = v
-	// An idle server must not hold a snapshot: it keeps the warehouse from
-	// cleaning up.
-	time.AfterFunc(r.o.Life, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.view == v {
-			r.view = nil
-		}
-		s.retire()
-	})
-	for k := range r.indexes {
-		if k.fingerprint != s.fingerprint {
-			delete(r.indexes, k) // of a mapping set that was exchanged
-		}
-	}
-	return inner, v, leave, nil
+	r := &Reader{engine: e, o: o, scans: make(chan struct{}, o.Scans), indexes: newIndexes(o.IndexBytes)}
+	r.closing, r.close = context.WithCancelCause(context.Background())
+	return r
 }
 
 // Read reads one resource. Errors: ErrNotFound, be it that there is none, that
@@ -199,16 +135,6 @@ func (r *Reader) Read(ctx context.Context, b Bounds, resourceType, id string) (*
 		return nil, ErrNotFound
 	}
 	return &found[0], nil
-}
-
-// typeOf finds a type of the program, in the view of the bounds.
-func (v *view) typeOf(resourceType, name string) (program.Type, bool) {
-	types := v.finder.TypesOf(name)
-	i := slices.IndexFunc(types, func(t program.Type) bool { return t.Name == resourceType })
-	if i < 0 {
-		return program.Type{}, false
-	}
-	return types[i], true
 }
 
 // byID reads the resources of some ids, in their order, that pass the filter
@@ -349,27 +275,30 @@ func (r *Reader) all(viewName, resourceType string) program.Request {
 // new as the view. It is nil where the type is too large for one.
 func (r *Reader) index(ctx context.Context, v *view, viewName, resourceType, id string) (*program.Index, error) {
 	key := indexKey{v.session.fingerprint, resourceType, viewName}
-	r.mu.Lock()
-	slot := r.indexes[key]
-	if slot == nil {
-		slot = &indexSlot{}
-		r.indexes[key] = slot
+	slot := r.indexes.slot(key)
+	fit := func() (*program.Index, bool) {
+		index, built := r.indexes.use(slot)
+		return index, built != nil && !built.born.Before(v.born) || index != nil && len(index.Find(id)) > 0
 	}
-	r.mu.Unlock()
-	slot.mu.Lock()
-	defer slot.mu.Unlock()
-	if slot.built != nil && (slot.built == v || slot.index != nil && len(slot.index.Find(id)) > 0) {
-		return slot.index, nil
+	if index, ok := fit(); ok {
+		return index, nil
+	}
+	if err := slot.gate.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer slot.gate.leave()
+	if index, ok := fit(); ok {
+		return index, nil // another has built it
 	}
 	if err := r.scan(ctx); err != nil {
 		return nil, err
 	}
 	defer r.scanned()
-	index, err := v.finder.Index(ctx, v.session.snap, r.all(viewName, resourceType), r.o.IndexBytes)
+	index, err := v.finder.Index(ctx, v.session.snap, r.all(viewName, resourceType), r.indexes.room)
 	if err != nil && !errors.Is(err, program.ErrIndexTooLarge) {
 		return nil, err
 	}
-	slot.index, slot.built = index, v
+	r.indexes.keep(key, slot, index, v)
 	return index, nil
 }
 
@@ -468,16 +397,10 @@ func (r *Reader) fence(ctx context.Context, v *view, b *Bounds) (*fence, error) 
 		return &fence{consent: consent}, nil
 	}
 	f := &fence{members: [][]string{}, consent: consent}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	for _, g := range b.Groups {
-		members, known := v.rosters[g]
-		if !known {
-			var err error
-			if members, _, err = v.finder.Roster(ctx, v.session.snap, g); err != nil {
-				return nil, fmt.Errorf("read roster: %w", err)
-			}
-			v.rosters[g] = members
+		members, err := v.roster(ctx, g)
+		if err != nil {
+			return nil, fmt.Errorf("read roster: %w", err)
 		}
 		f.members = append(f.members, members)
 	}
