@@ -1,6 +1,7 @@
 // Package program runs a checked mapping set: it merges the ordered streams of
 // a pass, builds each resource in an arena, and hands it on. One pass, bounded
-// memory. It knows no jobs, disks or HTTP.
+// memory. A run can be cut by patient into parts that run apart ([Program.Split]).
+// It knows no jobs, disks or HTTP.
 package program
 
 import (
