@@ -89,6 +89,7 @@ var librarySets = []librarySet{
 	{
 		name: "cms-idr-flat", mappings: "cms-idr-flat", warehouse: "cms-idr-flat", schema: "flat",
 		charge: "item.adjudication[CLM_LINE_SBMT_CHRG_AMT].amount.value", paid: "payment.amount.value",
+		narrowed: []string{"Organization", "Practitioner"},
 		views:    []string{"basis"},
 		dangling: map[string]int{"ExplanationOfBenefit.patient": 4, "Claim.patient": 5},
 		agreement: []agreementSet{{
@@ -100,14 +101,16 @@ var librarySets = []librarySet{
 		name: "cms-rif", mappings: "cms-rif", warehouse: "cms-rif", schema: "rif",
 		charge: "total[submitted].amount.value", paid: "total[benefit].amount.value",
 		member:    "identifier.value",
+		narrowed:  []string{"Organization", "Practitioner"},
 		views:     []string{"basis", "c4bb220"},
 		agreement: []agreementSet{{name: "bfd-rif", expected: "cms-rif/expected", atLeast: 0.95}},
 	},
 	{
 		name: "cpcds", mappings: "cpcds", warehouse: "cpcds", schema: "cpcds",
 		charge: "total[submitted].amount.value", paid: "total[benefit].amount.value",
-		member: "identifier.value",
-		views:  []string{"basis", "c4bb220"},
+		member:   "identifier.value",
+		narrowed: []string{"Organization", "Practitioner"},
+		views:    []string{"basis", "c4bb220"},
 		agreement: []agreementSet{{
 			name: "google-cpcds", expected: "cpcds/expected", atLeast: 0.95,
 			// Each of the publisher's claims lacks a code that the profiles of today demand.
@@ -121,10 +124,11 @@ var librarySets = []librarySet{
 func syntheaSet(name string) librarySet {
 	return librarySet{
 		name: name, mappings: "synthea", warehouse: name, schema: "synthea",
-		charge: "item.adjudication[submitted].amount.value",
-		paid:   "total[benefit].amount.value + total[paidbypatient].amount.value",
-		member: "identifier.value",
-		views:  []string{"basis", "c4bb220"},
+		charge:   "item.adjudication[submitted].amount.value",
+		paid:     "total[benefit].amount.value + total[paidbypatient].amount.value",
+		member:   "identifier.value",
+		narrowed: []string{"Organization", "Practitioner"},
+		views:    []string{"basis", "c4bb220"},
 	}
 }
 

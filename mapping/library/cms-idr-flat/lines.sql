@@ -1,2 +1,2 @@
 SELECT c.clm_uniq_id, c.clm_type_cd, unnest(CAST(c.lineitemcomponents AS JSON[])) AS line
-FROM flat.claim c
+FROM claim_rows c

@@ -15,7 +15,7 @@ SELECT u.npi, u.ccn, u.zip, max(h.prvdr_lgl_name) AS prvdr_lgl_name,
 FROM (SELECT coalesce(c.prvdr_blg_prvdr_npi_num, split_part(c.clm_srvc_prvdr_gnrc_id_num, '.', 1)) AS npi,
              coalesce(nullif(trim(c.clm_blg_prvdr_oscar_num), '~'), '-') AS ccn, coalesce(nullif(trim(c.clm_blg_prvdr_zip5_cd), '~'), '-') AS zip,
              length(c.clm_type_cd) > 1 AND c.clm_type_cd NOT IN ('71', '72', '81', '82') AND right(c.clm_type_cd, 3) NOT IN ('700', '800') AS institutional
-      FROM idr.clm c) u
+      FROM claim_rows c) u
 LEFT JOIN known_provider h ON h.npi = u.npi
 WHERE nullif(nullif(u.npi, '~'), '') IS NOT NULL AND (h.npi IS NULL OR h.prvdr_lgl_name IS NOT NULL OR u.institutional)
 GROUP BY u.npi, u.ccn, u.zip

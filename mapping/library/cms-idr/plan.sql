@@ -9,3 +9,4 @@ LEFT JOIN (SELECT x.cntrct_pbp_sk, x.cntrct_plan_cntct_free_num AS free_num, x.c
                   row_number() OVER (PARTITION BY x.cntrct_pbp_sk ORDER BY x.cntrct_plan_cntct_obslt_dt DESC, x.cntrct_pbp_bgn_dt DESC, x.cntrct_plan_cntct_type_cd) AS version
            FROM idr.cntrct_pbp_cntct x) t ON t.cntrct_pbp_sk = n.cntrct_pbp_sk AND t.version = 1
 WHERE n.version = 1
+  AND EXISTS (SELECT 1 FROM named_plan m WHERE m.cntrct_num = n.cntrct_num AND m.cntrct_pbp_num = n.cntrct_pbp_num)

@@ -1,0 +1,3 @@
+SELECT e.organization AS id, e.patient FROM synthea.encounters e
+UNION ALL
+SELECT o.id, NULL FROM synthea.organizations o
