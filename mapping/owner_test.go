@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"remit/mapping/program"
+	"remit/sql/source"
 )
 
 // seen are claims that name providers and payers, and the table of providers:
@@ -206,6 +207,64 @@ func TestRule40_Mistakes(t *testing.T) {
 			}
 			if n := strings.Count(b.String(), "[") - strings.Count(b.String(), "[no-updated]"); n != 1 {
 				t.Errorf("%d faults are told:\n%s", n, b.String())
+			}
+		})
+	}
+}
+
+// asking notes what is asked of a snapshot.
+type asking struct {
+	source.Snapshot
+	queries []*source.Query
+}
+
+func (a *asking) Stream(ctx context.Context, q *source.Query) (source.RowStream, error) {
+	a.queries = append(a.queries, q)
+	return a.Snapshot.Stream(ctx, q)
+}
+
+// TestRule22_FindPatients: patients are found by their key where the id tells
+// it, whatever is asked for, and by a walk where it does not.
+func TestRule22_FindPatients(t *testing.T) {
+	ctx := context.Background()
+	w := folder(t, seen)
+	plain, hashed := seenFiles(), seenFiles()
+	hashed["patient.yaml"] = strings.Replace(hashed["patient.yaml"], ", form: plain", "", 1)
+	for name, tc := range map[string]struct {
+		set  map[string]string
+		keys bool
+	}{"plain": {plain, true}, "hash": {hashed, false}} {
+		t.Run(name, func(t *testing.T) {
+			p := must(t, w, files(tc.set))
+			ids, _, err := emitted(t, w, p, program.Request{Types: []string{"Patient"}}, func(e *program.Emitted) string { return string(e.ID) })
+			if err != nil || len(ids) != 3 {
+				t.Fatal(ids, err)
+			}
+			snap, err := w.Snapshot(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer snap.Close()
+			a := &asking{Snapshot: snap}
+			found, err := p.Patients(ctx, a, []string{ids[2], ids[0], "nobody", "M1-2", "", "' OR 1=1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]string{ids[0]: "M1", ids[2]: "M3"}, found); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if len(a.queries) != 1 || (a.queries[0].Narrow.Keys != nil) != tc.keys {
+				t.Errorf("%d queries, by key: %t", len(a.queries), a.queries[0].Narrow.Keys != nil)
+			}
+			many := []string{ids[1]}
+			for i := range 2000 {
+				many = append(many, fmt.Sprintf("X%d", i))
+			}
+			if found, err = p.Patients(ctx, a, many); err != nil || len(found) != 1 || a.queries[1].Narrow.Keys != nil {
+				t.Errorf("of many: %d found, by key: %t, %v", len(found), a.queries[1].Narrow.Keys != nil, err)
+			}
+			if _, err := p.Patients(ctx, a, nil); err != nil {
+				t.Error(err)
 			}
 		})
 	}

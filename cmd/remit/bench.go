@@ -196,8 +196,8 @@ type benchRun struct {
 	Stages []benchStage `json:"stages"`
 	// Files are those of the whole export.
 	Files int `json:"files"`
-	// OneMember is the time of an export of one member's own resources (those of
-	// the Patient compartment), kick-off to manifest.
+	// OneMember is the time of an export of one member with all types, kick-off to
+	// manifest.
 	OneMember float64 `json:"one_member_seconds"`
 	// OfQuery is professional EOBs/s of their export, divided by those of the
 	// hand-written query, 0 where the engine has none. The query makes the same
@@ -250,7 +250,7 @@ func (r *benchRun) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d files; one member's own resources take %.3f s\n", r.Files, r.OneMember)
+	_, err := fmt.Fprintf(w, "%d files; one member's export takes %.3f s\n", r.Files, r.OneMember)
 	if err == nil && r.OfQuery > 0 {
 		_, err = fmt.Fprintf(w, "professional EOBs/s: %.2f times the json_build_object query, which makes the same resources\n", r.OfQuery)
 	}

@@ -300,11 +300,11 @@ func (b *bench) export(ctx context.Context) error {
 	one := request
 	one.Level, one.Patients, one.Types = export.LevelPatient, []string{id}, nil
 	for _, t := range b.node.loaded.program.Types() {
-		if t.Reach != program.Shared && t.Reach != program.Roster {
+		if t.Reach != program.Roster {
 			one.Types = append(one.Types, t.Name)
 		}
 	}
-	err = b.several("one member's own resources", func(s *benchStage) error {
+	err = b.several("one member, all types", func(s *benchStage) error {
 		_, err := s.export(ctx, b.node.engine, one)
 		return err
 	})

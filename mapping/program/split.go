@@ -266,7 +266,9 @@ func (s *splitter) owners(ctx context.Context, q *source.Query, tell func(patien
 }
 
 // Patients tells the warehouse's patient value for FHIR Patient ids. Ids that
-// no patient has are absent from the answer.
+// no patient has are absent from the answer. Plain ids (rule 22) are looked up by
+// their keys; hashes tell nothing of theirs and cost a walk over all patients,
+// with no more of each than its key.
 func (p *Program) Patients(ctx context.Context, snap source.Snapshot, ids []string) (map[string]string, error) {
 	found := map[string]string{}
 	want := make(map[string]bool, len(ids))
@@ -277,23 +279,50 @@ func (p *Program) Patients(ctx context.Context, snap source.Snapshot, ids []stri
 		if m.Type.Name() != "Patient" || m.From.Patient == nil {
 			continue
 		}
-		if err := p.scanPatients(ctx, snap, m, want, found); err != nil {
+		limits := source.Narrow{}
+		if keys, ok := keysOf(m, want); ok {
+			if len(keys) == 0 {
+				continue // no id reads like one of this mapping
+			}
+			limits.Keys = keys
+		}
+		if err := p.scanPatients(ctx, snap, m, limits, want, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
 }
 
-// scanPatients walks the rows of a Patient mapping, with no more of each than
-// its id and its patient value.
-func (p *Program) scanPatients(ctx context.Context, snap source.Snapshot, m *check.Mapping, want map[string]bool, found map[string]string) error {
+// maxLookups bounds the ids that are looked up by their keys: a walk over all
+// rows is soon cheaper.
+const maxLookups = 1000
+
+// keysOf tells the keys of the rows that can make the ids; ok is false where
+// the ids do not tell them, as hashes do not, or are too many.
+func keysOf(m *check.Mapping, want map[string]bool) (keys [][]string, ok bool) {
+	if len(want) > maxLookups {
+		return nil, false
+	}
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		of, ok := recoverKeys(m, id)
+		if !ok {
+			return nil, false
+		}
+		keys = append(keys, of...)
+	}
+	return keys, true
+}
+
+// scanPatients walks the rows of a Patient mapping within limits, with no more
+// of each than its id and its patient value.
+func (p *Program) scanPatients(ctx context.Context, snap source.Snapshot, m *check.Mapping, limits source.Narrow, want map[string]bool, found map[string]string) error {
 	bare := *m
 	patient := &check.Expr{SQL: check.QuoteName(m.From.Patient.Name), Source: m.From, Type: m.From.Patient.Type, Column: m.From.Patient.Name}
 	bare.Root = &check.Node{Kind: check.Primitive, Type: r4.Lookup("string"), Value: &check.Value{Expr: patient}, Repeat: -1}
 	pass := plan.Of([]*check.Mapping{&bare})
 	c := compilePass(p.set, pass)
 	r := newRunner(c, &Report{Skipped: map[string]int64{}})
-	rows, err := snap.Stream(ctx, pass.Narrow(source.Narrow{})[0])
+	rows, err := snap.Stream(ctx, pass.Narrow(limits)[0])
 	if err != nil {
 		return fmt.Errorf("list the patients: %w", err)
 	}
