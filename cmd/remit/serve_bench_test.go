@@ -103,7 +103,7 @@ func BenchmarkStatus(b *testing.B) {
 		if err := s.node.control.PlanExport(b.Context(), x, control.Plan{Program: "x", TransactionTime: now, At: now}); err != nil {
 			b.Fatal(err)
 		}
-		if err := s.node.control.CompleteExport(b.Context(), x, nil, 0, []byte("{}"), now, now.Add(time.Hour)); err != nil {
+		if err := s.node.control.CompleteExport(b.Context(), x, nil, 0, []byte("{}"), control.End{At: now, Expires: now.Add(time.Hour)}); err != nil {
 			b.Fatal(err)
 		}
 	}

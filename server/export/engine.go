@@ -303,14 +303,11 @@ func (e *Engine) Close() error {
 	return errors.Join(e.Stop(ctx), e.queue.Close())
 }
 
-// audit notes what became of an export.
-func (e *Engine) audit(ctx context.Context, x *control.Export, action, outcome, detail string) {
-	ctx = context.WithoutCancel(ctx)
-	err := e.Control.AddEvent(ctx, control.Event{At: e.Clock(), ClientID: x.ClientID, ExportID: x.ID,
-		Action: action, Outcome: outcome, Detail: detail})
-	if err != nil {
-		e.Log.ErrorContext(ctx, "audit event lost", "action", action, "job_id", x.ID, "outcome", outcome, "error", err)
-	}
+// ending is the end of an export with the line of the audit trail that tells of
+// it.
+func (e *Engine) ending(x *control.Export, at time.Time, outcome, detail string) control.End {
+	return control.End{At: at, Expires: at.Add(e.Keep), Event: &control.Event{
+		At: at, ClientID: x.ClientID, ExportID: x.ID, Action: "export", Outcome: outcome, Detail: detail}}
 }
 
 // order is a request as stored: what was asked, and whom it came down to.

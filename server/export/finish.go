@@ -104,7 +104,8 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	err = e.Control.CompleteExport(ctx, x, rows, total(report.Exported), text, now, now.Add(e.Keep))
+	detail := fmt.Sprintf("%d resources in %d files", total(report.Exported), len(rows))
+	err = e.Control.CompleteExport(ctx, x, rows, total(report.Exported), text, e.ending(x, now, "ok", detail))
 	if errors.Is(err, control.ErrConflict) {
 		return nil // deleted, or finished by an earlier attempt
 	}
@@ -114,7 +115,6 @@ func (e *Engine) finishExport(ctx context.Context, x *control.Export, o *order, 
 	kept = true
 	e.end(x.ID, errEnded)
 	e.next(ctx)
-	e.audit(ctx, x, "export", "ok", fmt.Sprintf("%d resources in %d files", total(report.Exported), len(rows)))
 	e.Log.InfoContext(ctx, "export complete", "job_id", x.ID, "client_id", x.ClientID, "chunks", len(chunks), "files", len(rows),
 		"rows", report.Rows, "resources", total(report.Exported), "withheld", total(report.Withheld),
 		"elapsed_ms", now.Sub(x.Created).Milliseconds())

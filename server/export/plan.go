@@ -335,14 +335,13 @@ func (e *Engine) fail(ctx context.Context, x *control.Export, reason error) erro
 	if err != nil {
 		return fmt.Errorf("write failure: %w", err)
 	}
-	now := e.Clock()
 	ctx = context.WithoutCancel(ctx)
-	err = e.Control.FailExport(ctx, x.ID, x.Epoch, text, nil, now, now.Add(e.Keep))
-	if err != nil && !errors.Is(err, control.ErrConflict) {
-		return err
+	err = e.Control.FailExport(ctx, x.ID, x.Epoch, text, nil, e.ending(x, e.Clock(), "failed", f.Code))
+	if errors.Is(err, control.ErrConflict) {
+		return nil // over, or another's by now: its files are not this failure's
 	}
-	if err == nil {
-		e.audit(ctx, x, "export", "failed", f.Code)
+	if err != nil {
+		return err
 	}
 	e.end(x.ID, errEnded)
 	e.next(ctx)

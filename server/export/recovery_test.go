@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"remit/server/files/filestest"
 	"remit/server/jobs"
 	"remit/sql/control"
+	"remit/sql/control/controltest"
 	"remit/sql/source"
 )
 
@@ -404,4 +407,80 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "objects", nil, left())
+}
+
+// What becomes of an export stands in the audit trail once: where the two cannot be
+// written together, neither is, and a further attempt writes both.
+func TestEndIsAudited(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small())
+	address := "sqlite:" + filepath.Join(b.dir, "control.db")
+	trail := func(id string) (lines []string) {
+		events, err := b.control.Events(t.Context(), time.Time{}, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.ExportID == id {
+				lines = append(lines, e.Action+" "+e.Outcome+" "+e.Detail)
+			}
+		}
+		return lines
+	}
+	cuts := make(chan struct{}, 1)
+	b.change = func(o *Options) {
+		o.Log = slog.New(whenLogged{o.Log.Handler(), func(r slog.Record) {
+			if r.Message == "job failed, will be tried again" {
+				select {
+				case cuts <- struct{}{}:
+					controltest.Tamper(t, address, "ALTER TABLE audit_away RENAME TO audit")
+				default:
+					t.Error("more than one attempt fails")
+				}
+			}
+		}})
+	}
+	e := b.engine()
+	controltest.Tamper(t, address, "ALTER TABLE audit RENAME TO audit_away")
+	id := export(t, e, Request{})
+	if len(cuts) != 1 {
+		t.Fatal("no attempt was cut")
+	}
+	same(t, "trail", []string{"export ok 13 resources in 8 files"}, trail(id))
+
+	// A job that comes once more, or fails after the end, tells nothing more.
+	x, err := b.control.Export(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.finish(t.Context(), jobs.Job{Args: args(x, 0), Attempt: 2}); err != nil {
+		t.Error(err)
+	}
+	if err := e.fail(t.Context(), x, errors.New("late")); err != nil {
+		t.Error(err)
+	}
+	same(t, "trail after another attempt", 1, len(trail(id)))
+	lines(t, e, id) // and takes no file away
+	b.clock.forward(e.Keep + time.Hour)
+	for range 2 {
+		if err := e.expire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "trail after its time", []string{"export ok 13 resources in 8 files", "expire ok "}, trail(id))
+}
+
+// whenLogged calls do before each record is logged.
+type whenLogged struct {
+	slog.Handler
+	do func(slog.Record)
+}
+
+func (h whenLogged) Handle(ctx context.Context, r slog.Record) error {
+	h.do(r)
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h whenLogged) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return whenLogged{h.Handler.WithAttrs(attrs), h.do}
 }

@@ -212,10 +212,12 @@ func (e *Engine) expire(ctx context.Context) error {
 	if err := e.Control.ForgetNodes(ctx, e.Clock().Add(-24*time.Hour)); err != nil {
 		return err
 	}
-	ids, err := e.Control.ExpireExports(ctx, e.Clock())
+	now := e.Clock()
+	ids, err := e.Control.ExpireExports(ctx, now, func(id string) *control.Event {
+		return &control.Event{At: now, ExportID: id, Action: "expire", Outcome: "ok"}
+	})
 	for _, id := range ids {
 		e.Log.InfoContext(ctx, "export expired", "job_id", id)
-		e.audit(ctx, &control.Export{ID: id}, "expire", "ok", "")
 	}
 	if err != nil {
 		return err

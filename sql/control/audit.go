@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,6 +94,39 @@ type Chain struct {
 // once they are durable. It is for the time before the first event, and f must
 // not append events itself.
 func (s *Store) Follow(f func([]Event)) { s.follow = f }
+
+// withEvents is inTx for a change that is audited: the events that f returns, nil
+// ones left out, are appended in the same transaction, after everything else, so
+// that what was done is told, or was not done. Follow is told afterwards. The
+// chain's order is that in which its appenders hold the lock here; between
+// processes it is the database's.
+func (s *Store) withEvents(ctx context.Context, op string, f func(*sqlx.Tx) ([]*Event, error)) error {
+	var written []Event
+	chained := false
+	defer func() {
+		if chained {
+			s.chaining.Unlock()
+		}
+	}()
+	err := s.inTx(ctx, op, func(tx *sqlx.Tx) error {
+		events, err := f(tx)
+		if events = slices.DeleteFunc(events, func(e *Event) bool { return e == nil }); err != nil || len(events) == 0 {
+			return err
+		}
+		s.chaining.Lock()
+		chained = true
+		written, err = s.appendEvents(ctx, tx, events)
+		if errors.Is(err, ErrConflict) {
+			// It is the chain's, not the caller's: they would take it for their own.
+			return fmt.Errorf("append to the audit trail: %v", err) //nolint:errorlint // as said
+		}
+		return err
+	})
+	if err == nil && s.follow != nil && len(written) > 0 {
+		s.follow(written)
+	}
+	return err
+}
 
 // appendEvents appends events, in order, to this server's chain, and returns
 // them as they stand there.

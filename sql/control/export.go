@@ -318,26 +318,36 @@ func (s *Store) PlanExport(ctx context.Context, e *Export, p Plan) error {
 	return nil
 }
 
+// End is how an export ends. Event tells the audit trail: it is appended in the
+// step that ends the export, once, however often that is tried and whatever is
+// killed between; nil tells nothing.
+type End struct {
+	At, Expires time.Time
+	Event       *Event
+}
+
 // CompleteExport makes e's files visible under their names and the export
 // complete, in one step. files are all of the export's files, named. Error:
 // ErrConflict where e is no longer running as read, or a chunk is not done.
-func (s *Store) CompleteExport(ctx context.Context, e *Export, files []File, resources int64, report []byte, at, expires time.Time) error {
-	return s.inTx(ctx, "complete export", func(tx *sqlx.Tx) error {
-		err := s.cas(ctx, tx, "export-complete", resources, string(report), millis(at), millis(expires), e.ID, e.Epoch, e.Generation)
+func (s *Store) CompleteExport(ctx context.Context, e *Export, files []File, resources int64, report []byte, end End) error {
+	return s.withEvents(ctx, "complete export", func(tx *sqlx.Tx) ([]*Event, error) {
+		err := s.cas(ctx, tx, "export-complete", resources, string(report), millis(end.At), millis(end.Expires), e.ID, e.Epoch, e.Generation)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := s.exec(ctx, tx, "file-drop", e.ID); err != nil {
-			return err
+			return nil, err
 		}
-		return s.addFiles(ctx, tx, e.ID, files)
+		return []*Event{end.Event}, s.addFiles(ctx, tx, e.ID, files)
 	})
 }
 
 // FailExport ends an active export. Error: ErrConflict where it is no longer
 // active under that epoch.
-func (s *Store) FailExport(ctx context.Context, id string, epoch int64, failure, report []byte, at, expires time.Time) error {
-	return s.cas(ctx, s.db, "export-fail", string(failure), string(report), millis(at), millis(expires), id, epoch)
+func (s *Store) FailExport(ctx context.Context, id string, epoch int64, failure, report []byte, end End) error {
+	return s.withEvents(ctx, "fail export", func(tx *sqlx.Tx) ([]*Event, error) {
+		return []*Event{end.Event}, s.cas(ctx, tx, "export-fail", string(failure), string(report), millis(end.At), millis(end.Expires), id, epoch)
+	})
 }
 
 // DeleteExport takes an export out of sight, whatever it is doing. Its rows
@@ -348,19 +358,22 @@ func (s *Store) DeleteExport(ctx context.Context, id string) error {
 }
 
 // ExpireExports takes the finished exports that expire at now or earlier out of
-// service and returns their ids.
-func (s *Store) ExpireExports(ctx context.Context, now time.Time) ([]string, error) {
+// service, each with the event that tells of it, where that is not nil, and
+// returns their ids.
+func (s *Store) ExpireExports(ctx context.Context, now time.Time, event func(id string) *Event) ([]string, error) {
 	var ids, done []string
 	if err := s.list(ctx, &ids, "export-expired", millis(now)); err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
-		n, err := s.exec(ctx, s.db, "export-expire", id, millis(now))
-		if err != nil {
-			return done, err
-		}
-		if n == 1 {
+		err := s.withEvents(ctx, "expire export", func(tx *sqlx.Tx) ([]*Event, error) {
+			return []*Event{event(id)}, s.cas(ctx, tx, "export-expire", id, millis(now))
+		})
+		switch {
+		case err == nil:
 			done = append(done, id)
+		case !errors.Is(err, ErrConflict): // of another process, which has done it
+			return done, err
 		}
 	}
 	return done, nil

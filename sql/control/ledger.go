@@ -143,8 +143,7 @@ func (s *Store) commitGroup(group []*entry) {
 // write is one transaction.
 func (s *Store) write(ctx context.Context, group []*entry) error {
 	used := map[string]int64{}
-	var written []Event
-	err := s.inTx(ctx, "commit", func(tx *sqlx.Tx) error {
+	err := s.withEvents(ctx, "commit", func(tx *sqlx.Tx) ([]*Event, error) {
 		uses := make([]*entry, 0, len(group))
 		for _, e := range group {
 			if e.use != nil {
@@ -152,7 +151,7 @@ func (s *Store) write(ctx context.Context, group []*entry) error {
 			}
 		}
 		if err := s.sortOut(ctx, tx, uses); err != nil {
-			return err
+			return nil, err
 		}
 		var tokens [][]any
 		var events []*Event
@@ -173,22 +172,17 @@ func (s *Store) write(ctx context.Context, group []*entry) error {
 			}
 		}
 		if err := s.insert(ctx, tx, "token-add", tokens); err != nil {
-			return err
+			return nil, err
 		}
 		for _, id := range sortedKeys(used) {
 			if _, err := s.exec(ctx, tx, "client-used", id, used[id]); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		var err error
-		written, err = s.appendEvents(ctx, tx, slices.DeleteFunc(events, func(e *Event) bool { return e == nil }))
-		return err
+		return events, nil
 	})
 	if err == nil {
 		s.ledger.noteUse(used)
-		if s.follow != nil && len(written) > 0 {
-			s.follow(written)
-		}
 	}
 	return err
 }

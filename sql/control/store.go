@@ -43,8 +43,9 @@ type Store struct {
 	raw      map[string]string // statements as written
 	sql      map[string]string // rebound to the dialect
 
-	ledger ledger
-	follow func([]Event)
+	ledger   ledger
+	chaining sync.Mutex // from the append to the audit trail until follow was told
+	follow   func([]Event)
 
 	manyMu    sync.Mutex
 	manyTexts map[manyKey]string

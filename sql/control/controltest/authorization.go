@@ -277,18 +277,18 @@ func chainBreaks(t *testing.T, address string) {
 			for range 5 {
 				must(t, s.AddEvent(ctx, control.Event{At: now, Action: "token", Outcome: "ok"}))
 			}
-			tamper(t, address, tc.statement)
+			Tamper(t, address, tc.statement)
 			v, err := s.VerifyEvents(ctx)
 			must(t, err)
 			same(t, tc.want, v.Breaks)
-			tamper(t, address, "DELETE FROM audit")
-			tamper(t, address, "DELETE FROM audit_chains")
+			Tamper(t, address, "DELETE FROM audit")
+			Tamper(t, address, "DELETE FROM audit_chains")
 		})
 	}
 }
 
-// tamper changes the database as somebody would who may write to it.
-func tamper(t *testing.T, address, statement string) {
+// Tamper changes the database as somebody would who may write to it.
+func Tamper(t *testing.T, address, statement string) {
 	t.Helper()
 	driver, dsn := "postgres", address
 	if file, ok := strings.CutPrefix(address, "sqlite:"); ok {

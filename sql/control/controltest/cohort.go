@@ -136,7 +136,7 @@ func publications(t *testing.T, s *control.Store) {
 		x, err := s.Export(ctx, id)
 		must(t, err)
 		must(t, s.PlanExport(ctx, x, control.Plan{TransactionTime: now, At: now}))
-		must(t, s.CompleteExport(ctx, x, nil, 0, []byte("{}"), now, now.Add(time.Hour)))
+		must(t, s.CompleteExport(ctx, x, nil, 0, []byte("{}"), control.End{At: now, Expires: now.Add(time.Hour)}))
 	}
 	_, err := s.CurrentPublication(ctx)
 	want(t, "no publication", err, control.ErrNotFound)
