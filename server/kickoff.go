@@ -146,7 +146,9 @@ func (s *Server) readKickoff(w http.ResponseWriter, r *http.Request, level expor
 	}
 	if len(issues) == 0 {
 		request.View = access.Client.View
-		request.Restrict = s.restrict(access, auth.Read|auth.Search, request.Types...)
+		if request.Restrict = s.restrict(access, auth.Read|auth.Search, request.Types...); request.Restrict != nil {
+			request.Base = s.base // by which their references are read
+		}
 		request.Fenced, request.Fence = access.Client.Groups != nil, access.Client.Groups
 		return request, nil
 	}

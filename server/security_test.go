@@ -182,6 +182,9 @@ func TestSB075_KickoffRestricts(t *testing.T) {
 		if diff := cmp.Diff(tc.restrict, got.Restrict); diff != "" {
 			t.Errorf("%s: restrictions (-want +got):\n%s", tc.client, diff)
 		}
+		if tc.restrict != nil && got.Base != h.base { // references are read by it (R4, 3.1.1.4.12)
+			t.Errorf("%s: base %q, want %q", tc.client, got.Base, h.base)
+		}
 	}
 	// With queries that can be checked.
 	scopes, _ := auth.ParseScopes("system/Coverage.rs?status=active system/Patient.rs")

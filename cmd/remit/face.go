@@ -18,7 +18,7 @@ import (
 
 // face makes the HTTP server of a node.
 func (n *node) face(ctx context.Context, a *app, c *config) (*server.Server, error) {
-	base := strings.TrimRight(c.PublicURL, "/")
+	base := c.base()
 	secret, err := n.control.Secret(ctx, "links", server.SecretBytes)
 	if err != nil {
 		return nil, err

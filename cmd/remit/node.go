@@ -46,6 +46,9 @@ type node struct {
 	ops      *ops.Ops
 	// reloader holds the mapping set that the next job runs.
 	reloader *reloader
+	// base is the public FHIR base without trailing slash, "" where the node knows
+	// of none.
+	base string
 }
 
 // stopWithin bounds how long a node waits for what is under way when it stops.
@@ -57,7 +60,7 @@ const drainFor = 10 * time.Second
 // openNode loads the mapping set, opens the stores and starts the engine.
 // Where the set has errors, the error prints its diagnostics.
 func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node, err error) {
-	n := &node{log: log}
+	n := &node{log: log, base: c.base()}
 	defer func() {
 		if err != nil {
 			_ = n.Close()
@@ -129,7 +132,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 		return nil, err
 	}
 	n.reader = n.engine.Reader(export.ReadOptions{})
-	n.groups = n.engine.Groups(n.reader, export.GroupOptions{Search: n.search, Bounds: n.bounds})
+	n.groups = n.engine.Groups(n.reader, export.GroupOptions{Search: n.search, Base: n.base, Bounds: n.bounds})
 	if err := n.engine.Start(ctx); err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
@@ -272,7 +275,7 @@ func (n *node) bounds(ctx context.Context, clientID string) (export.Bounds, erro
 			types = append(types, t.Name)
 		}
 	}
-	b, err := server.Bounds(access, auth.Read|auth.Search, server.BoundsOptions{Search: n.search, ServiceDate: serviceDate}, types...)
+	b, err := server.Bounds(access, auth.Read|auth.Search, server.BoundsOptions{Search: n.search, ServiceDate: serviceDate, Base: n.base}, types...)
 	if b.Restrict == nil {
 		b.Restrict = map[string][]*search.Filter{}
 	}
@@ -319,6 +322,9 @@ func (c *config) mayBind(addr string) error {
 	}
 	return nil
 }
+
+// base is the public FHIR base without trailing slash.
+func (c *config) base() string { return strings.TrimRight(c.PublicURL, "/") }
 
 func (c *config) completePublicURL(addr net.Addr) error {
 	if c.PublicURL == "" {

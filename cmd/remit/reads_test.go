@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,6 +20,7 @@ import (
 	"remit/profiles/search"
 	"remit/server/auth"
 	"remit/server/export"
+	"remit/sql/control"
 )
 
 // splitSet writes the Tuva set with its one payer's members split in two
@@ -448,5 +450,46 @@ func TestSearchOfIDsKeepsItsTime(t *testing.T) {
 	}
 	if q.After != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, then %v; want %v", got, q.After, want)
+	}
+}
+
+// A reference below the server's own base is a relative one (R4, 3.1.1.4.12), in a
+// client's scope and in the criteria of its group, also where the node computes the
+// members without being asked.
+func TestNode_ReferencesBelowTheBase(t *testing.T) {
+	t.Parallel()
+	n := splitNode(t)
+	const base = "http://127.0.0.1:1/fhir"
+	patients, err := n.reader.Search(t.Context(), export.Search{Type: "Patient", Count: 1})
+	if err != nil || len(patients.Resources) != 1 {
+		t.Fatal(patients, err)
+	}
+	query := "patient=" + base + "/Patient/" + patients.Resources[0].ID
+	if _, err := auth.NewStore(n.control, nil).Register(t.Context(), auth.Registration{ID: "one", External: true, Scope: "system/Patient.rs system/Claim.rs?" + query}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := n.bounds(t.Context(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative := export.Search{Type: "Claim", Filter: parseFilter(t, "Claim", "patient=Patient/"+patients.Resources[0].ID), Count: 1000}
+	want := pages(t, n.reader, relative)
+	got := pages(t, n.reader, export.Search{Bounds: b, Type: "Claim", Count: 1000})
+	if len(want) == 0 || !maps.Equal(want, got) {
+		t.Errorf("a scope of one patient lets %d claims through, want %d", len(got), len(want))
+	}
+
+	form, issues := export.ParseGroup([]byte(fmt.Sprintf(`{"resourceType":"Group","type":"person","actual":true,"name":"n","modifierExtension":[`+
+		`{"url":"http://hl7.org/fhir/uv/bulkdata/StructureDefinition/member-filter","valueExpression":{"language":"application/x-fhir-query","expression":"Claim?%s"}}]}`, query)),
+		n.search, base)
+	if len(issues) > 0 {
+		t.Fatal(issues)
+	}
+	x, err := n.groups.Create(t.Context(), b, form, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size, err := n.control.GroupSize(t.Context(), x.ID, control.MemberFound); err != nil || size != 1 || x.State != control.GroupReady {
+		t.Errorf("the group is %s with %d members, want 1; %v", x.State, size, err)
 	}
 }

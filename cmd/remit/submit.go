@@ -135,7 +135,7 @@ func (c *submitCmd) request(ctx context.Context, n *node) (*export.Request, erro
 	}
 	access := &auth.Access{Client: who, Scopes: who.Scopes}
 	r := &export.Request{ClientID: who.ID, Level: export.LevelSystem, View: who.View, Fenced: who.Groups != nil, Fence: who.Groups,
-		URL: c.PublicURL + "/$export", Restrict: server.Restrict(access, serviceDate, typesOf(n)...)}
+		URL: c.PublicURL + "/$export", Base: c.base(), Restrict: server.Restrict(access, serviceDate, typesOf(n)...)}
 	if c.Group != "" {
 		r.Level, r.Group, r.URL = export.LevelGroup, c.Group, c.PublicURL+"/Group/"+c.Group+"/$export"
 	} else if who.Groups != nil {

@@ -35,6 +35,9 @@ var (
 // GroupOptions of Groups. The zero value takes the defaults.
 type GroupOptions struct {
 	Search *search.Parameters // required
+	// Base is the public FHIR base without trailing slash: references below it in
+	// criteria are relative ones.
+	Base string
 	// Bounds tells what a client may have now, for members that are computed
 	// anew without it asking. Nil bounds nobody.
 	Bounds func(ctx context.Context, clientID string) (Bounds, error)
@@ -501,7 +504,7 @@ func (g *Groups) compute(ctx context.Context, x *control.Group, b *Bounds) (foun
 		all = false
 	}
 	for _, text := range x.Filters {
-		f, problems := g.o.Search.Parse(text, search.Options{})
+		f, problems := g.o.Search.Parse(text, search.Options{Base: g.o.Base})
 		if len(problems) > 0 {
 			return nil, time.Time{}, errors.New("a member-filter is not understood any more")
 		}
