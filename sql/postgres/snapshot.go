@@ -388,12 +388,28 @@ func (s *stream) Close() error {
 	s.closed = true
 	sound := s.ended && s.err == nil
 	if !s.ended {
-		s.cancel(context.Canceled)
+		s.stop()
+	}
+	s.snapshot.giveBack(s.conn, sound)
+	s.cancel(nil)
+	return nil
+}
+
+// stopping bounds how long a stream that is closed early waits for the server.
+const stopping = 5 * time.Second
+
+// stop ends the query on the server and gives its connection up. To cancel the
+// context would do so, too, but pgconn then waits for a tenth of a second, lest
+// the cancel meet the next query of a connection that is used again.
+func (s *stream) stop() {
+	ctx, done := context.WithTimeout(context.WithoutCancel(s.ctx), stopping)
+	defer done()
+	if s.conn.CancelRequest(ctx) != nil {
+		return // the server notices that nobody reads
+	}
+	if s.conn.Conn().SetDeadline(time.Now().Add(stopping)) == nil {
 		_, _ = s.rows.Close() // it says that the query was cancelled
 	}
-	s.cancel(nil)
-	s.snapshot.giveBack(s.conn, sound)
-	return nil
 }
 
 // Explain tells what Stream would run. The plan may quote bound values: it is
