@@ -60,6 +60,28 @@ func TestBE078_NewMembersBringTheirHistory(t *testing.T) {
 	}
 }
 
+// Since leaves nothing out of what is narrowed to the members' rows, and the
+// manifest says so; of an export of everybody it does (BE-077).
+func TestBE077_DirectoryOfSome(t *testing.T) {
+	types := []program.Type{
+		{Name: "Patient", Reach: program.PatientData, Tracked: true},
+		{Name: "Practitioner", Reach: program.Shared, Tracked: true, Directory: true},
+		{Name: "Organization", Reach: program.Shared, Tracked: true},
+	}
+	for _, limited := range []bool{true, false} {
+		o := &order{Request: Request{Level: LevelSystem, Types: []string{"Patient", "Practitioner", "Organization"}, Since: time.Unix(1, 0)}, Limited: limited}
+		var about []string
+		for _, n := range notes(&control.Export{}, o, types) {
+			about = append(about, n.Expression)
+		}
+		var want []string
+		if limited {
+			want = []string{"Practitioner"}
+		}
+		same(t, "types with a note", want, about)
+	}
+}
+
 // A group that a client made is its own, and holds no member that the client
 // may not have (BE-012, BE-016, BE-260).
 func TestBE260_MadeGroups(t *testing.T) {
