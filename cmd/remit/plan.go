@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"remit/mapping/diag"
 	"remit/mapping/program"
 	"remit/sql/source"
 )
@@ -56,16 +57,14 @@ type plannedQuery struct {
 
 // Run prints what a run would ask.
 func (c *planCmd) Run(ctx context.Context, a *app) (err error) {
-	for _, t := range c.Type {
-		if !knownType(t) {
-			return usagef("%q is no FHIR R4 resource type", t)
-		}
-	}
 	l, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := c.knownTypes(l.program); err != nil {
+		return err
+	}
 	snap, err := l.warehouse.Snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", err)
@@ -95,6 +94,24 @@ func (c *planCmd) Run(ctx context.Context, a *app) (err error) {
 		return writeIndented(a.stdout, passes)
 	}
 	return writePasses(a.stdout, passes)
+}
+
+// knownTypes refuses names that are none of a resource type.
+func (c *planCmd) knownTypes(p *program.Program) error {
+	var made []string
+	for _, t := range p.Types() {
+		made = append(made, t.Name)
+	}
+	for _, t := range c.Type {
+		if knownType(t) {
+			continue
+		}
+		if hint := diag.DidYouMean(t, made); hint != "" {
+			return usagef("%q is no FHIR R4 resource type; %s", t, hint)
+		}
+		return usagef("%q is no FHIR R4 resource type", t)
+	}
+	return nil
 }
 
 func (c *planCmd) passes(ctx context.Context, snap source.Snapshot, queries []program.Query, views map[string][]program.Query) ([]plannedPass, error) {

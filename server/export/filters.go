@@ -64,7 +64,7 @@ func (r *reading) filter() {
 		}
 		typ, _, _ := strings.Cut(q, "?")
 		if r.c.Known != nil && !r.c.Known(typ) {
-			r.refuse(CodeValue, "_typeFilter", fmt.Sprintf("%q is not a FHIR R4 resource type", shown(typ)))
+			r.refuse(CodeValue, "_typeFilter", r.noType(typ))
 			continue
 		}
 		if !slices.Contains(r.request.Types, typ) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"remit/mapping/diag"
 	"remit/mapping/program"
 )
 
@@ -279,6 +280,20 @@ func (r *reading) types(values []string) {
 	}
 }
 
+// noType says that a name is none of a resource type, and which served type looks
+// like it.
+func (r *reading) noType(name string) string {
+	text := fmt.Sprintf("%q is not a FHIR R4 resource type", shown(name))
+	var served []string
+	for _, t := range r.c.Types {
+		served = append(served, t.Name)
+	}
+	if hint := diag.DidYouMean(shown(name), served); hint != "" {
+		text += "; " + hint
+	}
+	return text
+}
+
 // chooseTypes settles which types are exported: those asked for, or all that
 // the server has, the client may read and the level offers (BE-090..095).
 func (r *reading) chooseTypes() {
@@ -303,7 +318,7 @@ func (r *reading) chooseTypes() {
 		t, ok := served[name]
 		switch {
 		case !typeForm.MatchString(name) || r.c.Known != nil && !r.c.Known(name):
-			r.refuse(CodeValue, "_type", fmt.Sprintf("%q is not a FHIR R4 resource type", shown(name)))
+			r.refuse(CodeValue, "_type", r.noType(name))
 		case !r.granted(name):
 			r.refuse(CodeForbidden, "_type", fmt.Sprintf("resource type %q is not granted to the client", name))
 		case !ok:

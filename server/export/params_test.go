@@ -269,6 +269,25 @@ func TestBE112IssuesNameNoPatient(t *testing.T) {
 	}
 }
 
+// TestBE096NearestType suggests a served type for a name that is none.
+func TestBE096NearestType(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"_type=patients":                     `"patients" is not a FHIR R4 resource type; did you mean "Patient"?`,
+		"_type=Foo":                          `"Foo" is not a FHIR R4 resource type`,
+		"_typeFilter=Coverages%3Fstatus%3Dx": `"Coverages" is not a FHIR R4 resource type; did you mean "Coverage"?`,
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, issues := ParseQuery(values, paramsContext(LevelSystem))
+		if len(issues) != 1 || issues[0].Text != want {
+			t.Errorf("%s: %v, want %s", query, issues, want)
+		}
+	}
+}
+
 // TestBE060ParameterTable holds the table's claims against its code.
 func TestBE060ParameterTable(t *testing.T) {
 	t.Parallel()
