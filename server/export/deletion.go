@@ -2,11 +2,14 @@ package export
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math/bits"
 	"slices"
 	"strings"
 
+	"remit/server/files"
 	"remit/sql/control"
 )
 
@@ -73,19 +76,50 @@ func (r *run) writeDeletions(ctx context.Context) error {
 }
 
 // settle takes out of the deletion files what another chunk exported, and what
-// an earlier chunk told already. It returns the objects that are replaced.
+// an earlier chunk told already. It returns the objects that are replaced. No more
+// deletions are held at once than the batch, each lot of them for a walk over all
+// digests.
 func (d *deduper) settle(ctx context.Context) (replaced []string, err error) {
-	gone := map[digest]struct{}{}
-	one := true // all in one chunk, which settled it by itself
+	var told int64
+	holders := 0
+	for _, f := range d.rows {
+		if f.Kind == control.KindDeleted {
+			told += f.Count
+			holders++
+		}
+	}
+	for lots, lot := d.lots(told), 0; lot < lots; lot++ {
+		objects, err := d.settleLot(ctx, func(g digest) bool { return g.lot(lots) == lot }, holders > 1)
+		if err != nil {
+			return nil, err
+		}
+		replaced = append(replaced, objects...)
+	}
+	return replaced, nil
+}
+
+// lots is into how many lots n digests are divided, so that none is much larger
+// than the batch: 0 where there are none. Digests are spread evenly.
+func (d *deduper) lots(n int64) int { return int((n + int64(d.batch) - 1) / int64(d.batch)) }
+
+// lot is in which of so many lots the digest is.
+func (g digest) lot(lots int) int {
+	hi, _ := bits.Mul64(binary.BigEndian.Uint64(g[:]), uint64(lots))
+	return int(hi)
+}
+
+// settleLot settles the deletions that are in the lot; several says that more
+// than one file may tell of the same.
+func (d *deduper) settleLot(ctx context.Context, in func(digest) bool, several bool) (replaced []string, err error) {
+	gone := map[digest]bool{} // true for what was exported, and later for what was told
 	for _, f := range d.rows {
 		if f.Kind != control.KindDeleted {
 			continue
 		}
-		one = one && len(gone) == 0
-		if err := eachLine(ctx, d.store, f, func(line []byte) error {
-			url, err := deletedURL(line)
-			gone[digestOfURL(url)] = struct{}{}
-			return err
+		if err := eachDeletion(ctx, d.store, f, func(_ string, g digest) {
+			if in(g) {
+				gone[g] = false
+			}
 		}); err != nil {
 			return nil, err
 		}
@@ -93,21 +127,21 @@ func (d *deduper) settle(ctx context.Context) (replaced []string, err error) {
 	if len(gone) == 0 {
 		return nil, nil
 	}
-	there := map[digest]struct{}{}
+	there := false
 	for _, f := range d.rows {
 		if f.Kind != control.KindDigest {
 			continue
 		}
 		if err := eachDigest(ctx, d.store, f, func(g digest) {
 			if _, ok := gone[g]; ok {
-				there[g] = struct{}{}
+				gone[g], there = true, true
 			}
 		}); err != nil {
 			return nil, err
 		}
 	}
-	if len(there) == 0 && one {
-		return nil, nil
+	if !there && !several {
+		return nil, nil // its chunk settled it by itself
 	}
 	for i := range d.rows {
 		f := &d.rows[i]
@@ -116,17 +150,16 @@ func (d *deduper) settle(ctx context.Context) (replaced []string, err error) {
 		}
 		var drop []int64
 		var n int64
-		if err := eachLine(ctx, d.store, *f, func(line []byte) error {
-			url, err := deletedURL(line)
-			g := digestOfURL(url)
-			if _, ok := there[g]; ok {
-				drop = append(drop, n)
-				typ, _, _ := strings.Cut(url, "/")
-				d.report.Deleted[typ]--
+		if err := eachDeletion(ctx, d.store, *f, func(url string, g digest) {
+			if in(g) {
+				if gone[g] {
+					drop = append(drop, n)
+					typ, _, _ := strings.Cut(url, "/")
+					d.report.Deleted[typ]--
+				}
+				gone[g] = true // told once
 			}
-			there[g] = struct{}{} // told once
 			n++
-			return err
 		}); err != nil {
 			return nil, err
 		}
@@ -140,4 +173,15 @@ func (d *deduper) settle(ctx context.Context) (replaced []string, err error) {
 	}
 	d.rows = slices.DeleteFunc(d.rows, func(f control.File) bool { return f.Kind == control.KindDeleted && f.Count == 0 })
 	return replaced, nil
+}
+
+// eachDeletion calls do for every deletion of a file.
+func eachDeletion(ctx context.Context, store *files.Store, f control.File, do func(url string, g digest)) error {
+	return eachLine(ctx, store, f, func(line []byte) error {
+		url, err := deletedURL(line)
+		if err == nil {
+			do(url, digestOfURL(url))
+		}
+		return err
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"remit/server/files"
 	"remit/sql/control"
@@ -243,5 +244,24 @@ func TestBE234_DuplicatesUnderBounds(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Deletions and Provenance are settled the same in lots of any size.
+func TestSettle_Lots(t *testing.T) {
+	t.Parallel()
+	for _, bound := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint("deletions, bound ", bound), func(t *testing.T) {
+			t.Parallel()
+			e, read := deletions(t, bound)
+			id := export(t, e, Request{Since: firstAsOf.Add(-time.Hour)})
+			same(t, "deleted", []string{"Claim/gone1", "Patient/gone2"}, read(id))
+			rep, err := e.Report(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "report", map[string]int64{"Claim": 1, "Patient": 1}, rep.Deleted)
+		})
+		t.Run(fmt.Sprint("provenance, bound ", bound), func(t *testing.T) { t.Parallel(); provenances(t, bound) })
 	}
 }

@@ -129,6 +129,29 @@ func TestBE101_Elements(t *testing.T) {
 // resource itself, be it of another chunk.
 func TestBE190_Deletions(t *testing.T) {
 	t.Parallel()
+	e, read := deletions(t, maxDigests)
+	id := export(t, e, Request{Since: firstAsOf.Add(-time.Hour)})
+	t.Run("BE-191 transactions of DELETE", func(t *testing.T) { same(t, "deleted", []string{"Claim/gone1", "Patient/gone2"}, read(id)) })
+	t.Run("BE-192 not in the output", func(t *testing.T) {
+		same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
+		same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
+	})
+	rep, err := e.Report(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "report", map[string]int64{"Claim": 1, "Patient": 1}, rep.Deleted)
+
+	// BE-193: by type and by patient as everything else; and none without _since.
+	same(t, "deleted patients", []string{"Patient/gone2"}, read(export(t, e, Request{Types: []string{"Patient"}, Since: firstAsOf.Add(-time.Hour)})))
+	same(t, "deleted of a group", []string{"Claim/gone1"}, read(export(t, e, Request{Level: LevelGroup, Group: "g2", Since: firstAsOf.Add(-time.Hour)})))
+	same(t, "deleted of everything", nil, read(export(t, e, Request{})))
+}
+
+// deletions is an engine that holds no more digests than the bound, over a
+// warehouse that tells of deletions, and a reader of those of an export.
+func deletions(t *testing.T, bound int) (e *Engine, read func(id string) []string) {
+	t.Helper()
 	d := full()
 	d.rows = append(d.rows,
 		row{pass: 1, typ: "Claim", id: "gone1", patient: "m1", gone: true},
@@ -138,8 +161,9 @@ func TestBE190_Deletions(t *testing.T) {
 		row{pass: 0, typ: "Patient", id: "gone2", patient: "m3", gone: true},
 	)
 	slices.SortStableFunc(d.rows, func(a, b row) int { return strings.Compare(a.patient, b.patient) })
-	e := newBench(t, d).engine()
-	read := func(id string) (deleted []string) {
+	e = newBench(t, d).engine()
+	e.digests = bound
+	return e, func(id string) (deleted []string) {
 		m, err := e.Manifest(t.Context(), id, "https://x/", true)
 		if err != nil {
 			t.Fatal(err)
@@ -164,22 +188,6 @@ func TestBE190_Deletions(t *testing.T) {
 		slices.Sort(deleted)
 		return deleted
 	}
-	id := export(t, e, Request{Since: firstAsOf.Add(-time.Hour)})
-	t.Run("BE-191 transactions of DELETE", func(t *testing.T) { same(t, "deleted", []string{"Claim/gone1", "Patient/gone2"}, read(id)) })
-	t.Run("BE-192 not in the output", func(t *testing.T) {
-		same(t, "claims", []string{"c11", "c12", "c21", "c22", "c31", "c32"}, ids(t, e, id, "Claim"))
-		same(t, "patients", []string{"p1", "p2", "p3"}, ids(t, e, id, "Patient"))
-	})
-	rep, err := e.Report(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	same(t, "report", map[string]int64{"Claim": 1, "Patient": 1}, rep.Deleted)
-
-	// BE-193: by type and by patient as everything else; and none without _since.
-	same(t, "deleted patients", []string{"Patient/gone2"}, read(export(t, e, Request{Types: []string{"Patient"}, Since: firstAsOf.Add(-time.Hour)})))
-	same(t, "deleted of a group", []string{"Claim/gone1"}, read(export(t, e, Request{Level: LevelGroup, Group: "g2", Since: firstAsOf.Add(-time.Hour)})))
-	same(t, "deleted of everything", nil, read(export(t, e, Request{})))
 }
 
 // The status is read by every poll: it does not carry the members of a group.
@@ -250,6 +258,10 @@ func readFile(t *testing.T, e *Engine, id, name string) []string {
 // all; without the parameter whatever the set makes.
 func TestBE120_Provenance(t *testing.T) {
 	t.Parallel()
+	provenances(t, maxDigests)
+}
+
+func provenances(t *testing.T, bound int) {
 	d := full()
 	d.types = append(d.types, program.Type{Name: "Provenance", Reach: program.PatientData, Tracked: true})
 	for i, p := range []struct{ id, patient, recorded, targets string }{
@@ -263,6 +275,7 @@ func TestBE120_Provenance(t *testing.T) {
 			json: fmt.Sprintf(`{"resourceType":"Provenance","id":%q,"target":[%s],"recorded":%q,"agent":[{"who":{"display":"x"}}]}`, p.id, p.targets, p.recorded)})
 	}
 	e := newBench(t, d).engine()
+	e.digests = bound
 	types := []string{"Claim", "Provenance"}
 	for _, tc := range []struct {
 		which Associated
