@@ -10,6 +10,8 @@
 -- functions (twice as slow), json_strip_nulls over every resource, which reads
 -- the text again (by half): rare shapes alone go through it; ids made in one
 -- place from an array of keys (by a fifth). What is the same in all is a literal.
+-- Written plainly, with json_build_object for that, too, and json_strip_nulls
+-- over everything, it takes 1.7 times as long.
 WITH member AS MATERIALIZED (
   -- Each member (starts is NULL) and each of its spans: its reference, and that
   -- of the payer: the span's own, or that of the member's last span.
