@@ -201,7 +201,7 @@ func BenchmarkValidateProved(b *testing.B) {
 	}
 	v := map[string]*profiles.Validator{}
 	for name, proved := range map[string]profiles.Proved{"all": nil, "proved": mapping.Proof(p).Proved()} {
-		if v[name], err = profileSet(b).Validator(profiles.ValidatorOptions{SkipNotes: true, Proved: proved}); err != nil {
+		if v[name], err = profileSet(b).Validator(profiles.ValidatorOptions{BareNotes: true, Proved: proved}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -198,12 +198,13 @@ type bound struct {
 	soft     string // what is said of another code where the binding is extensible
 	terms    *terminology.Service
 	known    *atomic.Pointer[terminology.ValueSet]
+	partial  *atomic.Pointer[string] // see undecided
 }
 
 // newBound makes a bound whose value set is expanded when a code is first held
 // against it: most elements of R4 never bear one.
 func newBound(strength, canon string, kind codedKind, terms *terminology.Service) *bound {
-	b := &bound{strength: strength, canon: canon, kind: kind, terms: terms, known: new(atomic.Pointer[terminology.ValueSet])}
+	b := &bound{strength: strength, canon: canon, kind: kind, terms: terms, known: new(atomic.Pointer[terminology.ValueSet]), partial: new(atomic.Pointer[string])}
 	if strength == "extensible" {
 		b.soft = "has no code of value set " + canon + "; another code is allowed only where none of its codes applies"
 	}
@@ -220,6 +221,17 @@ func (b *bound) set() *terminology.ValueSet {
 		b.known.Store(set)
 	}
 	return set
+}
+
+// undecided is what is said where not all codes of the value set are at hand: of
+// claims it is said several times a resource.
+func (b *bound) undecided() string {
+	if said := b.partial.Load(); said != nil {
+		return *said
+	}
+	said := "cannot be judged: not all codes of value set " + b.canon + " are at hand"
+	b.partial.Store(&said)
+	return said
 }
 
 // codedKind is how a type holds codes.

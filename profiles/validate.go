@@ -24,6 +24,9 @@ type ValidatorOptions struct {
 	Profiles []string
 	// SkipNotes leaves out findings of severity Note.
 	SkipNotes bool
+	// BareNotes leaves the Path of findings of severity Note empty, for those who
+	// only count them.
+	BareNotes bool
 	// Proved are demands that need no judging; nil for none. The Validator keeps
 	// it: it must not change afterwards.
 	Proved Proved
@@ -35,6 +38,7 @@ type Validator struct {
 	set       *Set
 	byType    map[string][]*program
 	skipNotes bool
+	bareNotes bool
 	pool      sync.Pool
 	learnt    sync.Mutex
 	declared  atomic.Pointer[map[string]declared]   // by meta.profile
@@ -55,7 +59,7 @@ type declared struct {
 
 // Validator compiles the profiles of o. Error: *UnknownError.
 func (s *Set) Validator(o ValidatorOptions) (*Validator, error) {
-	v := &Validator{set: s, byType: map[string][]*program{}, skipNotes: o.SkipNotes, pruner: &pruner{proved: o.Proved}}
+	v := &Validator{set: s, byType: map[string][]*program{}, skipNotes: o.SkipNotes, bareNotes: o.BareNotes, pruner: &pruner{proved: o.Proved}}
 	v.declared.Store(&map[string]declared{})
 	v.known.Store(&map[string]*extension{})
 	v.systems.Store(&map[string]*terminology.CodeSystem{})
@@ -128,9 +132,11 @@ func (v *Validator) Validate(r *r4.Resource, dst []Finding) []Finding {
 func (s *state) place() {
 	found := s.out[s.start:]
 	for i := range found {
-		if f := &found[i]; i > 0 && found[i-1].Node == f.Node {
+		switch f := &found[i]; {
+		case f.Severity == Note && s.v.bareNotes:
+		case i > 0 && found[i-1].Node == f.Node && found[i-1].Path != "":
 			f.Path = found[i-1].Path
-		} else {
+		default:
 			f.Path = s.r.Path(f.Node)
 		}
 	}
@@ -464,7 +470,7 @@ func (s *state) bound(n r4.Node, p *program, b *bound) {
 	case b.set() == nil:
 		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: value set "+b.canon+" is not loaded")
 	default:
-		s.add(Note, "binding-undecided", n, p.el, "cannot be judged: not all codes of value set "+b.canon+" are at hand")
+		s.add(Note, "binding-undecided", n, p.el, b.undecided())
 	}
 }
 

@@ -321,3 +321,34 @@ func TestSummary(t *testing.T) {
 		t.Errorf("%d resources, %d clean:\n%s", s.Resources, s.Clean, diff)
 	}
 }
+
+// TestBareNotes leaves the paths of notes out and nothing else; to count notes
+// costs no allocation.
+func TestBareNotes(t *testing.T) {
+	s := openSet(t)
+	r := readExample(t, "testdata/examples/carin-bb-2.1.0/ExplanationOfBenefit-EOBProfessional1.json")
+	full, err := s.Validator(ValidatorOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := s.Validator(ValidatorOptions{BareNotes: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetString(r.Find(r4.Root, r.Type().Element("status")), "no status") // an error
+	want := full.Validate(r, nil)
+	notes := 0
+	for i := range want {
+		if want[i].Severity == Note {
+			notes++
+			want[i].Path = ""
+		}
+	}
+	if notes < 3 || notes == len(want) {
+		t.Fatalf("%d notes of %d findings", notes, len(want))
+	}
+	out := bare.Validate(r, nil)
+	if d := cmp.Diff(want, out); d != "" {
+		t.Error(d)
+	}
+}

@@ -143,7 +143,7 @@ func openNode(ctx context.Context, a *app, c *config, log *slog.Logger) (_ *node
 // validator judges what the set makes. What the load has proved is not judged
 // again, unless that is asked for.
 func (c *config) validator(set *profiles.Set, prog *program.Program) (*profiles.Validator, error) {
-	var o profiles.ValidatorOptions
+	o := profiles.ValidatorOptions{BareNotes: true} // an export counts them by rule
 	if !c.NoProofs {
 		o.Proved = mapping.Proof(prog).Proved()
 	}
