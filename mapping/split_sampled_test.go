@@ -480,7 +480,7 @@ func BenchmarkSplit(b *testing.B) {
 		name   string
 		size   int
 		listed bool
-	}{{"sampled", 20_000, false}, {"listed", 100_000, true}} {
+	}{{"sampled", 20_000, false}, {"listed", 200_000, true}} {
 		b.Run(way.name, func(b *testing.B) {
 			snap := watch(b, w)
 			parts := 0
