@@ -479,6 +479,9 @@ func checkPostgres(t *testing.T, set *librarySet, fromDuckDB *exported) {
 	if code, _, stderr := runRemit(t, "load", filepath.Join("../../fixtures", set.warehouse), "--into", dsn, "--schema", set.schema, "--mappings", set.mappings); code != exitFine {
 		t.Fatalf("load ended with %d:\n%s", code, stderr)
 	}
+	if code, _, stderr := runRemit(t, "check", "--warehouse", dsn, set.mappings); code != exitFine || strings.Contains(stderr, "hint:") {
+		t.Errorf("check ended with %d, of indexes that load should have made:\n%s", code, stderr)
+	}
 	fromPostgres := exportSet(t, dsn, set.mappings, set.args...)
 	names := func(dir string) (out []string) {
 		files, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
