@@ -265,3 +265,44 @@ func TestSettle_Lots(t *testing.T) {
 		t.Run(fmt.Sprint("provenance, bound ", bound), func(t *testing.T) { t.Parallel(); provenances(t, bound) })
 	}
 }
+
+// BenchmarkMerge measures the look for ids found twice in what 100 chunks of 20,000
+// resources exported, 64 files at a time: digests/s, and all that it allocates.
+func BenchmarkMerge(b *testing.B) {
+	store, err := files.Open(b.Context(), "file:"+b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	const chunks, each = 100, 20_000
+	var list []control.File
+	random := rand.NewChaCha8([32]byte{})
+	for i := range chunks {
+		set := store.NewSet(fmt.Sprint("c", i), files.Limits{})
+		d := newDigests(maxDigests)
+		for range each {
+			var g digest
+			_, _ = random.Read(g[:]) // never fails
+			if err := d.add(b.Context(), set, "Claim", g); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := d.write(b.Context(), set); err != nil {
+			b.Fatal(err)
+		}
+		parts, err := set.Commit()
+		if err != nil {
+			b.Fatal(err)
+		}
+		list = append(list, fileRows(parts, i)...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		m := &merger{store: store, base: "f", fan: maxRuns}
+		if err := m.each(b.Context(), list, func(digest) error { n++; return nil }); err != nil || n != chunks*each {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(float64(chunks*each*b.N)/b.Elapsed().Seconds(), "digests/s")
+}
