@@ -138,13 +138,15 @@ func (b *bench) stages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = b.several(handWrittenStage, func(s *benchStage) error {
-			n, err := c.CopySQL(ctx, handWritten)
-			s.Resources, s.Bytes = n.Rows, n.Bytes
-			return err
-		})
-		if err != nil {
-			return err
+		for _, q := range []struct{ stage, sql string }{{handWrittenStage, handWritten}, {tunedStage, handTuned}} {
+			err = b.several(q.stage, func(s *benchStage) error {
+				n, err := c.CopySQL(ctx, q.sql)
+				s.Resources, s.Bytes = n.Rows, n.Bytes
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	err := b.several("raw read", func(s *benchStage) error {
@@ -408,3 +410,9 @@ func (b *bench) oneMember(ctx context.Context) (id string, err error) {
 //
 //go:embed bench_professional.sql
 var handWritten string
+
+// handTuned is handWritten with what makes it faster: literals for what is the
+// same in all claims, and the lacks of a claim taken out where there are some.
+//
+//go:embed bench_professional_tuned.sql
+var handTuned string
