@@ -152,6 +152,41 @@ func TestRule20_NullKeys(t *testing.T) {
 	}
 }
 
+// TestRule28_ChildOfAnother asks that a child row whose patient is not its
+// parent's is counted where an export is cut by patient, whoever it names.
+func TestRule28_ChildOfAnother(t *testing.T) {
+	w := folder(t, map[string]string{
+		"warehouse.yaml": keyless["warehouse.yaml"],
+		"claim.csv":      "claim_id,member_id,total\nC1,M1,1\nC2,M2,2\n",
+		"line.csv":       "claim_id,line_no,member_id,note\nC1,1,M1,a\nC1,2,,of nobody\nC1,3,M2,of another\nC2,1,M2,b\n",
+		"fee.csv":        "claim_id,line_no,fee_no\n",
+	})
+	p := must(t, w, files(keylessSet))
+	snap, err := w.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	parts, err := p.Split(t.Context(), snap, program.Request{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	orphans := int64(0)
+	for _, r := range parts {
+		lines, report, err := emitted(t, w, p, r, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, lines...)
+		orphans += report.Skipped["orphan"]
+	}
+	text := strings.Join(all, "\n")
+	if len(all) != 2 || orphans != 2 || strings.Contains(text, "of nobody") || strings.Contains(text, "of another") {
+		t.Errorf("%d orphans, want 2:\n%s", orphans, text)
+	}
+}
+
 // TestRule20_NullKeysNarrowed asks the same of a pass whose only condition is
 // pushed down.
 func TestRule20_NullKeysNarrowed(t *testing.T) {

@@ -266,10 +266,10 @@ func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 				q.Parent, q.NullKeys = &root, false
 			}
 		}
-		if byPatient && !limits.PatientNull {
+		if byPatient {
 			if col := p.ownPatient(st.Source); col != nil {
 				direct = true
-				q.Narrow.Patient = *col
+				q.Narrow.Patient, q.Narrow.PatientNull = *col, limits.PatientNull
 				q.Narrow.Patients, q.Narrow.PatientAfter, q.Narrow.PatientUpTo = limits.Patients, limits.PatientAfter, limits.PatientUpTo
 				q.Narrow.PatientsNot = limits.PatientsNot
 			}
@@ -309,6 +309,9 @@ func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 		if st.Fold != nil {
 			continue // the parent's row tells
 		}
+		if byPatient && p.ownPatient(st.Source) != nil {
+			continue // its own query tells
+		}
 		q := &source.Query{From: st.Source.Relation, Columns: []source.Expr{{SQL: "1"}}}
 		q.Where = append(q.Where, st.Query.Where...)
 		null := make([]string, len(st.Source.Key))
@@ -316,12 +319,26 @@ func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 			null[k] = check.QuoteName(st.Source.Name) + "." + check.QuoteName(col.Name) + " IS NULL"
 		}
 		q.Where = append(q.Where, source.Expr{SQL: strings.Join(null, " OR ")})
-		if byPatient {
-			if col := p.ownPatient(st.Source); col != nil {
-				q.Narrow.Patient, q.Narrow.PatientNull = *col, true
-			}
-		}
 		out[i+1] = q
+	}
+	return out
+}
+
+// Ownerless gives the queries for rows of children that name no patient where
+// the pass's source has patients, as many as there are such children. No run for
+// some patients reads them.
+func (p *Pass) Ownerless() []*source.Query {
+	var out []*source.Query
+	for _, st := range p.Streams[1:] {
+		if p.From.Patient == nil || st.Source.Relation.Unpivot != nil {
+			continue
+		}
+		if col := p.ownPatient(st.Source); col != nil {
+			out = append(out, &source.Query{
+				From: st.Source.Relation, Columns: []source.Expr{{SQL: "1"}}, Where: st.Query.Where,
+				Narrow: source.Narrow{Patient: *col, PatientNull: true},
+			})
+		}
 	}
 	return out
 }

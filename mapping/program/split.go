@@ -80,16 +80,19 @@ func (p *Program) Split(ctx context.Context, snap source.Snapshot, r Request, si
 	return out, nil
 }
 
-// keyless says that the children of a pass have rows without a full key, which
-// no part of a split would count (rule 20).
+// keyless says that the children of a pass have rows without a full key, or
+// without a patient, which no part of a split would count (rules 20 and 28).
 func (p *Program) keyless(ctx context.Context, snap source.Snapshot, mappings []*check.Mapping) (bool, error) {
-	for _, q := range p.compile(mappings).plan.Nulls(source.Narrow{PatientNull: true}) {
+	pass := p.compile(mappings).plan
+	for _, q := range append(pass.Nulls(source.Narrow{PatientNull: true}), pass.Ownerless()...) {
 		if q == nil {
 			continue
 		}
-		some, err := hasRows(ctx, snap, q)
+		one := *q
+		one.Limit = 1
+		some, err := hasRows(ctx, snap, &one)
 		if err != nil {
-			return false, fmt.Errorf("look for rows of source %q without a key: %w", q.From.Name, err)
+			return false, fmt.Errorf("look for rows of source %q without a key or patient: %w", q.From.Name, err)
 		}
 		if some {
 			return true, nil

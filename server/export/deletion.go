@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"math/bits"
 	"slices"
 	"strings"
 
@@ -104,8 +103,7 @@ func (d *deduper) lots(n int64) int { return int((n + int64(d.batch) - 1) / int6
 
 // lot is in which of so many lots the digest is.
 func (g digest) lot(lots int) int {
-	hi, _ := bits.Mul64(binary.BigEndian.Uint64(g[:]), uint64(lots))
-	return int(hi)
+	return int(int64(binary.BigEndian.Uint32(g[:])) * int64(lots) >> 32)
 }
 
 // settleLot settles the deletions that are in the lot; several says that more
