@@ -1,6 +1,7 @@
 // Package plan turns checked mappings into passes: all mappings of one source
 // read the same ordered streams, one query for each source, with only the
-// columns that somebody needs. It knows no dialect; the adapter renders what
+// columns that somebody needs; an unpivot is folded into its parent's query where
+// that holds all that is asked of it. It knows no dialect; the adapter renders what
 // it asks for.
 package plan
 
