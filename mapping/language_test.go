@@ -109,42 +109,28 @@ set:
 func TestRule20_NullKeys(t *testing.T) {
 	w := folder(t, keyless)
 	p := must(t, w, files(keylessSet))
-	whole, report, err := emitted(t, w, p, program.Request{}, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]int64{"null-key": 2 + 2 + 2, "orphan": 1}
-	if d := cmp.Diff(want, report.Skipped); d != "" {
-		t.Errorf("whole (-want +got):\n%s", d)
-	}
-	if !strings.Contains(whole[0], `"valueString":"a"`) || !strings.Contains(whole[0], `"valueString":"b"`) {
-		t.Errorf("a line is lost: %s", whole[0])
-	}
 	snap, err := w.Snapshot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = snap.Close() }()
+	whole, passed := outcome(t, p, snap, program.Request{})
+	want := map[string]int64{"null-key": 2 + 2 + 2, "orphan": 1}
+	if d := cmp.Diff(want, passed); d != "" {
+		t.Errorf("whole (-want +got):\n%s", d)
+	}
+	if !strings.Contains(whole[0], `"valueString":"a"`) || !strings.Contains(whole[0], `"valueString":"b"`) {
+		t.Errorf("a line is lost: %s", whole[0])
+	}
 	parts, err := p.Split(t.Context(), snap, program.Request{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var joined []string
-	nulls := int64(0)
-	for _, r := range parts {
-		lines, report, err := emitted(t, w, p, r, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		joined = append(joined, lines...)
-		nulls += report.Skipped["null-key"]
-	}
-	slices.Sort(whole)
-	slices.Sort(joined)
+	joined, skipped := outcome(t, p, snap, parts...)
 	if d := cmp.Diff(whole, joined); d != "" {
 		t.Errorf("whole and parts (-whole +parts):\n%s", d)
 	}
-	if nulls != want["null-key"] {
+	if nulls := skipped["null-key"]; nulls != want["null-key"] {
 		t.Errorf("the parts count %d rows without a key, want %d", nulls, want["null-key"])
 	}
 	if !parts[len(parts)-1].Unowned {
@@ -171,18 +157,9 @@ func TestRule28_ChildOfAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
-	orphans := int64(0)
-	for _, r := range parts {
-		lines, report, err := emitted(t, w, p, r, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, lines...)
-		orphans += report.Skipped["orphan"]
-	}
+	all, skipped := outcome(t, p, snap, parts...)
 	text := strings.Join(all, "\n")
-	if len(all) != 2 || orphans != 2 || strings.Contains(text, "of nobody") || strings.Contains(text, "of another") {
+	if orphans := skipped["orphan"]; len(all) != 2 || orphans != 2 || strings.Contains(text, "of nobody") || strings.Contains(text, "of another") {
 		t.Errorf("%d orphans, want 2:\n%s", orphans, text)
 	}
 }

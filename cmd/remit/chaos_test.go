@@ -402,22 +402,26 @@ var (
 	resourceID  = regexp.MustCompile(`^\{"resourceType":"([A-Za-z]+)","id":"([^"]+)"`)
 )
 
+// kickoff asks for everything, until a server takes it.
+func (w *chaos) kickoff(ctx context.Context) (status string) {
+	w.t.Helper()
+	var err error
+	for range 50 {
+		if status, err = w.client.Kickoff(ctx, client.Kickoff{}); err == nil {
+			return status
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	w.t.Fatalf("kick-off: %v", err)
+	return ""
+}
+
 // export asks for everything and downloads it, while disturb runs.
 func (w *chaos) export(disturb func(stop <-chan struct{})) (out chaosOutcome) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Minute)
 	defer cancel()
-	var status string
-	var err error
-	for range 50 {
-		if status, err = w.client.Kickoff(ctx, client.Kickoff{}); err == nil {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	if err != nil {
-		w.t.Fatalf("kick-off: %v", err)
-	}
+	status := w.kickoff(ctx)
 	stop := make(chan struct{})
 	var disturbing sync.WaitGroup
 	if disturb != nil {

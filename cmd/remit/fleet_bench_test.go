@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"remit/server/client"
 	"remit/sql/control"
 )
 
@@ -46,17 +45,7 @@ func (w *chaos) timed(c *control.Store) (resources int64, took time.Duration) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 4*time.Minute)
 	defer cancel()
-	var status string
-	var err error
-	for range 50 {
-		if status, err = w.client.Kickoff(ctx, client.Kickoff{}); err == nil {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	if err != nil {
-		w.t.Fatalf("kick-off: %v", err)
-	}
+	status := w.kickoff(ctx)
 	if _, err := w.poll(ctx, status); err != nil {
 		w.t.Fatalf("poll: %v", err)
 	}

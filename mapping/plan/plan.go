@@ -206,8 +206,8 @@ func Directory(mappings ...*check.Mapping) bool {
 	return !slices.ContainsFunc(mappings, func(m *check.Mapping) bool { return slices.Contains(m.References, "Patient") })
 }
 
-// narrowed says that limits make the pass a directory of the patients listed.
-func (p *Pass) narrowed(limits source.Narrow) bool {
+// ByOwner says that limits make the pass a directory of the patients listed.
+func (p *Pass) ByOwner(limits source.Narrow) bool {
 	return limits.Patients != nil && Directory(p.Mappings...)
 }
 
@@ -226,7 +226,7 @@ func owned(rel *source.Relation) bool {
 // stream that is folded has that of its constants, or nil.
 func (p *Pass) Narrow(limits source.Narrow) []*source.Query {
 	root := p.Streams[0].Query
-	byOwner := p.narrowed(limits)
+	byOwner := p.ByOwner(limits)
 	if byOwner {
 		// An entry may be new to the receiver although it did not change.
 		root.Narrow.Owners, limits.Since = limits.Patients, time.Time{}
@@ -302,7 +302,7 @@ func keys(limits source.Narrow) bool {
 func (p *Pass) Nulls(limits source.Narrow) []*source.Query {
 	byPatient := p.From.Patient != nil && patients(limits)
 	byTime := p.From.Updated != nil && (!limits.Since.IsZero() || !limits.Until.IsZero())
-	if byTime || keys(limits) || p.narrowed(limits) || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
+	if byTime || keys(limits) || p.ByOwner(limits) || byPatient && !limits.PatientNull || !byPatient && !p.Narrowed {
 		return nil
 	}
 	out := make([]*source.Query, len(p.Streams))

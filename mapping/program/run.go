@@ -159,7 +159,7 @@ func (p *Program) runPass(ctx context.Context, snap source.Snapshot, req *Reques
 	}
 	defer r.account()
 	limits := req.limits(c.plan.From)
-	r.narrowed = limits.Patients != nil && plan.Directory(c.plan.Mappings...)
+	r.narrowed = c.plan.ByOwner(limits)
 	queries := c.plan.Narrow(limits)
 	if r.root, err = snap.Stream(ctx, queries[0]); err != nil {
 		return r.fault(ctx, snap, c.plan.Streams[0], queries[0], fmt.Errorf("open source %q: %w", c.plan.From.Name, err))
